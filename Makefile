@@ -33,7 +33,7 @@ test: ## Run every test
 
 .PHONY: race
 race: ## Run what decides, the services, and their failovers and reconnects under the race detector
-	$(GO) test -race -short ./pkg/protocol/... ./pkg/wire ./pkg/core/... ./pkg/lab/sim ./pkg/lab/virtual ./pkg/lab/replay ./pkg/adapter/nats ./services/...
+	$(GO) test -race -short ./pkg/protocol/... ./pkg/wire ./pkg/core/... ./pkg/lab/sim ./pkg/lab/replay ./pkg/adapter/nats ./services/...
 	$(GO) test -race -count=1 -run 'InOneProcess|WhateverConnectionBreaks' ./integration
 	$(GO) test -race -count=1 -run 'ThatIsMade' ./pkg/adapter/backend/onnx
 
@@ -44,7 +44,11 @@ integration: ## Run the whole-system tests alone, with every test named
 .PHONY: clients
 clients: ## Install the clients that people have into bin/clients (needs python3), and run them against a stack
 	./integration/clients/venv.sh bin/clients
-	$(GO) test -v -count=1 -run TestTheClientsThatPeopleHave ./integration -clients $(CURDIR)/bin/clients
+	$(GO) test -v -count=1 -run 'TestTheClientsThatPeopleHave|TestExamples' ./integration -clients $(CURDIR)/bin/clients
+
+.PHONY: page
+page: ## Use the gateway's page in a headless Chromium (Debian's package chromium), over real models
+	$(GO) test -v -count=1 -run TestThePageInABrowser ./integration -browser "$$(command -v chromium || command -v chromium-browser)"
 
 .PHONY: matrix
 matrix: ## Run every cell of the kill matrix RUNS times (each 6 min), and write the table of docs/guarantees.md
@@ -150,6 +154,11 @@ lint: ## Check formatting, vet, the tree's walls, staticcheck, dead code, and th
 .PHONY: size
 size: ## Print how large each wing of the tree is
 	@$(GO) run ./integration/size
+
+.PHONY: proto
+proto: ## Generate the messages of gRPC (needs protoc, Debian's protobuf-compiler)
+	@mkdir -p bin && $(GO) build -o bin/protoc-gen-go google.golang.org/protobuf/cmd/protoc-gen-go
+	protoc --plugin=bin/protoc-gen-go --go_out=. --go_opt=paths=source_relative services/gateway/grpcapi/oippb/inference.proto
 
 .PHONY: fmt
 fmt: ## Format the source

@@ -65,10 +65,14 @@ func newCompose(t *testing.T, settings ...string) *compose {
 	if err != nil {
 		t.Fatal(err)
 	}
+	_, grpc, err := net.SplitHostPort(freeAddress(t))
+	if err != nil {
+		t.Fatal(err)
+	}
 	if exec.Command("docker", "compose", "version").Run() == nil {
 		c.command = []string{"docker", "compose"}
 	}
-	c.env = append(append(os.Environ(), "COMPOSE_PROJECT_NAME="+c.project, "CLOCKWORK_PORT="+c.port, "CLOCKWORK_HTTP_PORT="+http,
+	c.env = append(append(os.Environ(), "COMPOSE_PROJECT_NAME="+c.project, "CLOCKWORK_PORT="+c.port, "CLOCKWORK_HTTP_PORT="+http, "CLOCKWORK_GRPC_PORT="+grpc,
 		"CLOCKWORK_IMAGE=clockwork-test", "CLOCKWORK_LOAD_IDLE=2s", "CLOCKWORK_PAGES=16"), settings...)
 	c.timed("build", func() { c.compose("build") })
 	t.Cleanup(func() {

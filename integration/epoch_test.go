@@ -54,7 +54,7 @@ func TestG7NoMessageMakesAnEpoch(t *testing.T) {
 		beat := func(of protocol.ServiceKind, id string, h protocol.Heartbeat) {
 			publish(t, lies, "clockwork.heartbeat."+string(of)+"."+id, wire.Heartbeat.Encode(&h))
 		}
-		beat(protocol.Worker, "liar", protocol.Heartbeat{Incarnation: liar.Incarnation, Epoch: lie(), State: "idle"})
+		beat(protocol.Worker, "liar", protocol.Heartbeat{Incarnation: liar.Incarnation, Epoch: lie(), State: protocol.Idle})
 		beat(protocol.FrontDoor, protocol.DoorName(7), protocol.Heartbeat{Incarnation: 7, Epoch: lie(), State: "open"})
 		serves("a lie")
 		takeover("a takeover after a lie")

@@ -15,7 +15,7 @@ import (
 
 // takes are what commands cannot do without.
 var takes = map[string][]string{
-	"load": {"zoo/googlenet"}, "infer": {"m"}, "bench": {"open"}, "sim": {"open"}, "replay": {"../README.md"}, "chaos": {"kill", "scheduler"}, "keys": {"/nowhere"},
+	"load": {"zoo/googlenet"}, "infer": {"m"}, "bench": {"open"}, "sim": {"open"}, "replay": {"../README.md"}, "chaos": {"kill", "scheduler"}, "keys": {"/nowhere"}, "token": {"alice", "/nowhere/tokens"},
 }
 
 // meant are values that mean something after all, with what.

@@ -83,11 +83,11 @@ func (s *stack) startGateway() (url string, stop func()) {
 	config := gateway.DefaultConfig()
 	config.StopWait = time.Second
 	var err error
-	if config.Listener, err = net.Listen("tcp", "127.0.0.1:0"); err != nil {
+	if config.HTTP.Listener, err = net.Listen("tcp", "127.0.0.1:0"); err != nil {
 		s.t.Fatal(err)
 	}
 	service, err := gateway.NewService(config, bus.Config{URL: s.broker.ClientURL(), Prefix: protocol.DefaultPrefix, Log: s.log})
-	return "http://" + config.Listener.Addr().String(), s.run("gateway", service, err)
+	return "http://" + config.HTTP.Listener.Addr().String(), s.run("gateway", service, err)
 }
 
 // appendFloat appends a float of 32 bits, little-endian.
@@ -152,7 +152,7 @@ func TestOneOfTwoGatewaysIsKilled(t *testing.T) {
 	s := startStack(t, quick())
 	url, _ := s.startGateway()
 	first := freeAddress(t)
-	killed := startProcess(t, "gateway", "--http", first, "--nats", s.broker.ClientURL())
+	killed := startProcess(t, "gateway", "--http", first, "--grpc", "127.0.0.1:0", "--nats", s.broker.ClientURL())
 	s.load("zoo/resnet18_v2", 1)
 	s.activated()
 	awaitHTTP(t, "http://"+first+"/v2/models/resnet18_v2/ready")
@@ -194,7 +194,7 @@ func TestAGatewayDrains(t *testing.T) {
 	s.load("zoo/resnet18_v2", 1)
 	address := freeAddress(t)
 	url := "http://" + address
-	p := startProcess(t, "gateway", "--http", address, "--nats", s.broker.ClientURL(), "--shutdown-delay", "1m")
+	p := startProcess(t, "gateway", "--http", address, "--grpc", "127.0.0.1:0", "--nats", s.broker.ClientURL(), "--shutdown-delay", "1m")
 	s.activated()
 	awaitHTTP(t, url+"/v2/models/resnet18_v2/ready")
 	if err := p.Signal(syscall.SIGTERM); err != nil {
@@ -215,4 +215,29 @@ func TestAGatewayDrains(t *testing.T) {
 		t.Fatal(err)
 	}
 	p.wait()
+}
+
+// TestAStackOfGatewaysAloneIsWhole: no front door hears the broker, and whoever looks is told
+// that requests over HTTP are served. Without the gateway too, nobody takes requests.
+func TestAStackOfGatewaysAloneIsWhole(t *testing.T) {
+	config := quick()
+	config.controller.NoClients = true
+	s := startStack(t, config)
+	url, stop := s.startGateway()
+	s.awaitState("a gateway", func(st *protocol.StackState) bool { return st.FrontDoor == protocol.FrontDoorGateway })
+	s.load("zoo/resnet18_v2", 1)
+	state := s.awaitState("ACTIVE and whole", func(st *protocol.StackState) bool {
+		return st.Stage == protocol.Active && st.Serving().Missing() == "" && st.Unhealthy() == ""
+	})
+	if state.FrontDoor != protocol.FrontDoorGateway || state.Blocked != "" {
+		t.Errorf("front door %q, blocked %q", state.FrontDoor, state.Blocked)
+	}
+	awaitHTTP(t, url+"/v2/models/resnet18_v2/ready")
+	if status, body := postHTTP(t, url+"/v2/models/resnet18_v2/infer", `{"parameters":{"slo_ms":5000}}`); status != http.StatusOK {
+		t.Errorf("over HTTP: %d %s", status, body)
+	}
+	stop()
+	s.awaitState("nobody takes requests", func(st *protocol.StackState) bool {
+		return st.FrontDoor == protocol.ServiceAbsent && strings.Contains(st.Unhealthy(), "no front door")
+	})
 }

@@ -129,7 +129,7 @@ func newDesk(t *testing.T) *desk {
 	if err := os.Symlink(binary, filepath.Join(bin, "clockwork")); err != nil {
 		t.Fatal(err)
 	}
-	d.env = append(os.Environ(), "NATS_URL=nats://"+address, "CLOCKWORK_LISTEN="+address, "CLOCKWORK_HTTP="+d.http, "PATH="+bin+":"+os.Getenv("PATH"))
+	d.env = append(os.Environ(), "NATS_URL=nats://"+address, "CLOCKWORK_LISTEN="+address, "CLOCKWORK_HTTP="+d.http, "CLOCKWORK_GRPC=127.0.0.1:0", "PATH="+bin+":"+os.Getenv("PATH"))
 	return d
 }
 

@@ -39,7 +39,7 @@ func TestAStackServesWithEveryServiceInItsRole(t *testing.T) {
 	start("controller", "controller", "--front-door=false", "--load-idle", "700ms")
 	start("frontdoor", "frontdoor")
 	http := freeAddress(t)
-	start("gateway", "gateway", "--http", http)
+	start("gateway", "gateway", "--http", http, "--grpc", "127.0.0.1:0")
 	worker("w1")
 	start("profiler", "profiler", "--profile-iterations", "3")
 	scheduler := start("scheduler", "scheduler")

@@ -124,7 +124,7 @@ func (a *attack) startStack() {
 	a.run(slices.Concat([]string{"init", "--nats", a.url}, a.flags("operator"))...)
 	start("controller", "controller", "--front-door=false", "--load-idle", "500ms")
 	start("frontdoor", "frontdoor")
-	start("gateway", "gateway", "--http", "127.0.0.1:0")
+	start("gateway", "gateway", "--http", "127.0.0.1:0", "--grpc", "127.0.0.1:0")
 	start("scheduler", "scheduler")
 	start("profiler", "profiler", "--profile-iterations", "3")
 	start("worker.w1", "worker", "--name", "w1", "--generate-inputs", "--scale", "0.1")

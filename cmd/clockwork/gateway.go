@@ -31,11 +31,13 @@ func (k *gatewayCommand) Run(c *cli.Flags, con *cli.Console) error {
 	if err != nil {
 		return err
 	}
-	if config.Listener, err = k.Listen(); err != nil {
-		return err
+	for _, in := range k.Ingresses(&config) {
+		if err := in.Listen(); err != nil {
+			return err
+		}
+		defer in.Close() // the gateway has closed it, unless it did not start
+		con.Log.Info("gateway listens", "protocol", in.Name, "address", in.Address())
 	}
-	defer func() { _ = config.Listener.Close() }() // the gateway has closed it, unless it did not start
-	con.Log.Info("gateway listens", "url", "http://"+config.Listener.Addr().String()+"/v2")
 	return k.Heard(con, func(hub *watch.Hub) error {
 		config.Telemetry = hub
 		return k.Journaled(func(to *journal.Writer) error {
@@ -47,7 +49,7 @@ func (k *gatewayCommand) Run(c *cli.Flags, con *cli.Console) error {
 
 func (k *gatewayCommand) config() (gateway.Config, error) {
 	if k.Off() {
-		return gateway.Config{}, cli.Usagef("--http is off: a gateway that hears nothing serves nobody")
+		return gateway.Config{}, cli.Usagef("--http and --grpc are off: a gateway that hears nothing serves nobody")
 	}
 	if err := k.MayListen(k.Open); err != nil {
 		return gateway.Config{}, err

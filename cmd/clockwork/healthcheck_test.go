@@ -17,7 +17,7 @@ func TestHealthcheckSaysInOneLineHowAServiceIs(t *testing.T) {
 	url := "nats://" + address
 	ended := make(chan int, 1)
 	go func() {
-		code, _, _ := invoke(t, "up", "--listen", address, "--load-idle", "300ms", "--http", command.FreeAddress(t))
+		code, _, _ := invoke(t, "up", "--listen", address, "--load-idle", "300ms", "--http", command.FreeAddress(t), "--grpc", "127.0.0.1:0")
 		ended <- code
 	}()
 	command.AwaitStage(t, url, protocol.AwaitingModels)
@@ -39,7 +39,7 @@ func TestHealthcheckSaysInOneLineHowAServiceIs(t *testing.T) {
 		{"--service worker --prefix elsewhere --timeout 300ms", 1, "worker is not healthy: none on " + worker + " is connected to the broker"},
 		{"--prefix elsewhere", 1, "stack is not healthy: nobody listens on elsewhere.state; is the controller running?"},
 		{"--service frontdoor", 0, "frontdoor is healthy: open"},
-		{"--service gateway", 0, "gateway is healthy: closed"},
+		{"--service gateway", 0, "gateway is healthy: gateway"},
 		{"--service door", 2, "--service"},
 		{"--name w1", 2, "--service worker"},
 		{"--timeout 0s", 2, "--timeout"},

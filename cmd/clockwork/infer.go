@@ -22,7 +22,7 @@ import (
 
 type inferCommand struct {
 	Model     string        `arg:"" help:"The model's name."`
-	Input     string        `type:"existingfile" env:"-" placeholder:"FILE" xor:"input" help:"A JSON or msgpack request, or raw little-endian bytes for a model with one input. Without it an input of the right shape is made up."`
+	Input     string        `type:"existingfile" env:"-" placeholder:"FILE" xor:"input" help:"A JSON or msgpack request, or raw little-endian bytes: all items of the first input, then all of the next. Without it inputs of the right shape are made up."`
 	Generated bool          `env:"-" xor:"input" help:"Send no input; workers with --generate-inputs make one."`
 	Items     int           `default:"1" env:"-" help:"How many items a made-up input holds."`
 	SLO       time.Duration `name:"slo" default:"100ms" env:"-" from:"1us" to:"1h" help:"The latency target."`
@@ -136,7 +136,7 @@ func (i *inferCommand) request(ctx context.Context, stack *client.Client) (*prot
 		// worker has to generate the input.
 		var m *protocol.ModelState
 		if m, err = i.model(ctx, stack); m != nil {
-			request.Inputs = client.Sample(m.Inputs, i.Items)
+			request.Inputs = client.Sample(&m.ModelSpec, i.Items)
 		}
 	}
 	if err != nil {
@@ -155,6 +155,9 @@ func (i *inferCommand) model(ctx context.Context, stack *client.Client) (*protoc
 		return nil, refusal // another program answers
 	case refusal != nil:
 		return nil, nil
+	}
+	if m.NoBatch && i.Items > 1 {
+		return nil, protocol.Errorf(protocol.BatchTooLarge, "%s has no batch dimension: a request is one item, and --items is %d", i.Model, i.Items)
 	}
 	if most := stack.Conn().MaxPayload(); m.ItemBytes() > most/int64(i.Items) {
 		refusal := protocol.Errorf(protocol.PayloadTooLarge, "%d items of %s have more bytes than the broker carries (%d)", i.Items, i.Model, most)
@@ -249,6 +252,9 @@ func printValues(w io.Writer, t protocol.Tensor) {
 		return
 	}
 	items := t.Shape[0]
+	if len(t.Shape) == 1 {
+		items = 1 // numbers of as many items, or of one without a batch dimension: a line holds them
+	}
 	size := int64(len(t.Data)) / items
 	values := size / t.Datatype.Size()
 	for i := range min(items, shownItems) {

@@ -145,7 +145,14 @@ func printLoad(w io.Writer, reply *protocol.LoadReply) {
 	for _, out := range reply.Outputs {
 		fmt.Fprintf(w, "  output  %s\n", out)
 	}
-	fmt.Fprintf(w, "  batches %v\n  weights %s a copy\n", reply.BatchSizes, cli.Count(reply.Pages, "page"))
+	batches := fmt.Sprint(reply.BatchSizes)
+	if reply.NoBatch {
+		batches = "none: the shapes of requests are those above"
+	}
+	fmt.Fprintf(w, "  batches %s\n  weights %s a copy\n", batches, cli.Count(reply.Pages, "page"))
+	for _, note := range reply.Notes {
+		fmt.Fprintf(w, "  note    %s\n", note)
+	}
 	for _, warning := range reply.Warnings {
 		fmt.Fprintf(w, "  WARNING: %s\n", warning)
 	}

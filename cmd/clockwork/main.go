@@ -24,6 +24,7 @@ type commandLine struct {
 	Worker     workerCommand      `cmd:"" help:"Run a worker: executes models on this host's GPUs."`
 	Broker     brokerCommand      `cmd:"" name:"nats" help:"Run a NATS server with the settings Clockwork relies on."`
 	Keys       keysCommand        `cmd:"" help:"Make the keys of a broker with roles, and its configuration."`
+	Token      tokenCommand       `cmd:"" help:"Make a token for a client of gateways, and the line of the file that stands for it."`
 	Init       initCommand        `cmd:"" help:"Make the streams and buckets of a stack, as the operator of a broker with roles."`
 	Health     healthcheckCommand `cmd:"" name:"healthcheck" help:"Say whether a service on this host is well, by exit code 0 or 1."`
 	Load       loadCommand        `cmd:"" help:"Load a model from disk on every worker."`

@@ -148,7 +148,7 @@ func servingText(s *protocol.StackState) string {
 		return "nothing"
 	case s.Epoch == 0:
 		return "nothing: " + missing + wait
-	case s.FrontDoor == protocol.FrontDoorOpen && len(s.Workers) > 0:
+	case s.FrontDoor != protocol.ServiceAbsent && len(s.Workers) > 0:
 		return "nothing: " + missing + "\n         (the controller's log says what it could not load)"
 	}
 	return "nothing: " + missing

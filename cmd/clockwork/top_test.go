@@ -26,7 +26,7 @@ func served(t *testing.T) *client.Client {
 	t.Setenv("NATS_URL", url)
 	ended := make(chan int, 1)
 	go func() {
-		code, _, _ := invoke(t, "up", "--listen", address, "--load-idle", "300ms", "--generate-inputs", "--gpus", "2", "--http", "off")
+		code, _, _ := invoke(t, "up", "--listen", address, "--load-idle", "300ms", "--generate-inputs", "--gpus", "2", "--http", "off", "--grpc", "off")
 		ended <- code
 	}()
 	command.AwaitStage(t, url, protocol.AwaitingModels)

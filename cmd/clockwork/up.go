@@ -4,7 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"net"
-	"path/filepath"
 	"strings"
 
 	"go.uber.org/fx"
@@ -13,6 +12,7 @@ import (
 	"clockwork/cmd/clockwork/serve"
 	"clockwork/pkg/adapter/backend/onnx"
 	"clockwork/pkg/lab/journal"
+	"clockwork/pkg/protocol"
 	"clockwork/pkg/watch"
 	"clockwork/services/gateway"
 )
@@ -60,13 +60,21 @@ func (k *upCommand) gateway(hub *watch.Hub, to *journal.Writer) (part fx.Option,
 	if err != nil {
 		return nil, "", err
 	}
-	if config.Listener, err = k.GatewayFlags.Listen(); err != nil {
-		return fx.Options(), fmt.Sprintf("No HTTP: %v.\n", err), nil
+	heard := false
+	for _, in := range k.Ingresses(&config) {
+		if err := in.Listen(); err != nil {
+			says += fmt.Sprintf("No %s: %v.\n", in.Name, err)
+			continue
+		}
+		heard = true
+		says += fmt.Sprintf("%s, by the Open Inference Protocol: %s\n", in.Name, in.Local())
+	}
+	if !heard {
+		return fx.Options(), says, nil
 	}
 	config.Telemetry = hub
 	serve.RecordFrontDoor(&config.Config, to)
-	url := localURL("http://" + config.Listener.Addr().String())
-	return fx.Options(fx.Supply(config), gateway.Module), fmt.Sprintf("HTTP, by the Open Inference Protocol: %s/v2\n", url), nil
+	return fx.Options(fx.Supply(config), gateway.Module), says, nil
 }
 
 func (k *upCommand) up(c *cli.Flags, con *cli.Console, end *serve.Shutdown, parts fx.Option, says string) (err error) {
@@ -123,7 +131,7 @@ In another terminal:
 Any NATS client %s may do the same, and without a password. Ctrl-C ends it.
 %s
 `, url, cli.Count(k.Workers, "worker"), cli.Count(k.GPUs, "GPU"), each, k.Backend,
-		command, model, command, filepath.Base(model), command, who, kept)
+		command, model, command, protocol.NameOfPath(model), command, who, kept)
 }
 
 // localURL returns the broker's URL for clients on this machine, also if it listens on

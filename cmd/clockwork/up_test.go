@@ -24,7 +24,7 @@ func TestUpServesTheOtherCommandsAndEndsWithASignal(t *testing.T) {
 	journal, log, exported := filepath.Join(dir, "journal"), filepath.Join(dir, "actions.tsv"), filepath.Join(dir, "hardware.json")
 	ended := make(chan int, 1)
 	go func() {
-		code, _, _ := invoke(t, "up", "--journal", journal, "--action-log", log, "--listen", address, "--http", "127.0.0.1:0", "--load-idle", "300ms", "--scale", "0.1", "--generate-inputs")
+		code, _, _ := invoke(t, "up", "--journal", journal, "--action-log", log, "--listen", address, "--http", "127.0.0.1:0", "--grpc", "127.0.0.1:0", "--load-idle", "300ms", "--scale", "0.1", "--generate-inputs")
 		ended <- code
 	}()
 	command.AwaitStage(t, url, protocol.AwaitingModels)
@@ -99,8 +99,8 @@ func TestUpServesTheOtherCommandsAndEndsWithASignal(t *testing.T) {
 	}
 }
 
-// TestUpServesWithoutHTTPWhereItsAddressIsTaken, and says so.
-func TestUpServesWithoutHTTPWhereItsAddressIsTaken(t *testing.T) {
+// TestUpServesWithoutAnIngressWhoseAddressIsTaken, and says so.
+func TestUpServesWithoutAnIngressWhoseAddressIsTaken(t *testing.T) {
 	taken, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
@@ -109,7 +109,7 @@ func TestUpServesWithoutHTTPWhereItsAddressIsTaken(t *testing.T) {
 	address := command.FreeAddress(t)
 	said := make(chan string, 1)
 	go func() {
-		code, stdout, stderr := invoke(t, "up", "--listen", address, "--http", taken.Addr().String())
+		code, stdout, stderr := invoke(t, "up", "--listen", address, "--http", taken.Addr().String(), "--grpc", taken.Addr().String())
 		said <- fmt.Sprint(code, "\n", stdout, stderr)
 	}()
 	command.AwaitStage(t, "nats://"+address, protocol.AwaitingModels)
@@ -118,7 +118,8 @@ func TestUpServesWithoutHTTPWhereItsAddressIsTaken(t *testing.T) {
 	}
 	select {
 	case text := <-said:
-		if !strings.HasPrefix(text, "0\n") || !strings.Contains(text, "No HTTP: hear HTTP: another process listens on "+taken.Addr().String()) {
+		if !strings.HasPrefix(text, "0\n") || !strings.Contains(text, "No HTTP: hear HTTP: another process listens on "+taken.Addr().String()) ||
+			!strings.Contains(text, "No gRPC: hear gRPC: another process listens on "+taken.Addr().String()+"; choose another address with --grpc") {
 			t.Error(text)
 		}
 	case <-time.After(20 * time.Second):

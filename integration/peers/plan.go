@@ -7,6 +7,7 @@ import (
 	"strings"
 	"time"
 
+	"clockwork/pkg/client"
 	"clockwork/pkg/lab/bench"
 	"clockwork/pkg/lab/workload"
 	"clockwork/pkg/protocol"
@@ -168,6 +169,12 @@ func model(i int) protocol.ModelState {
 	name := fmt.Sprintf("m%02d", i+1)
 	picture := protocol.TensorSpec{Name: "data", Datatype: protocol.FP32, Shape: []int64{3, 224, 224}}
 	return protocol.ModelState{ModelSpec: protocol.ModelSpec{Name: name, Path: name, Inputs: []protocol.TensorSpec{picture}}}
+}
+
+// sample are the inputs of a request.
+func sample() []protocol.Tensor {
+	m := model(0)
+	return client.Sample(&m.ModelSpec, 1)
 }
 
 // names of the models that a server has.

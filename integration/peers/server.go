@@ -11,7 +11,6 @@ import (
 	"syscall"
 	"time"
 
-	"clockwork/pkg/client"
 	"clockwork/pkg/lab/bench"
 	"clockwork/pkg/lab/chaos"
 )
@@ -48,7 +47,7 @@ const patience = 3 * time.Minute
 func start(ctx context.Context, p place, s setting, many bool) (*server, error) {
 	v := &server{
 		setting: s, tuning: s.tuned(many), place: p, names: names(many), tag: fmt.Sprintf("%s-%d", s.name, time.Now().UnixNano()),
-		inputs: bench.NewInputs(client.Sample(model(0).Inputs, 1)), ended: make(chan struct{}),
+		inputs: bench.NewInputs(sample()), ended: make(chan struct{}),
 	}
 	if err := os.MkdirAll(p.in("run", s.name), 0o755); err != nil {
 		return nil, err

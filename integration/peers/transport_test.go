@@ -21,7 +21,7 @@ import (
 	"clockwork/pkg/protocol"
 )
 
-var picture = bench.NewInputs(client.Sample(model(0).Inputs, 1))
+var picture = bench.NewInputs(sample())
 
 // answerTo sends a request over a new line and returns its code.
 func answerTo(t *testing.T, protocolName, url string, within time.Duration) protocol.Code {

@@ -167,7 +167,7 @@ func stateFlaw(s *protocol.StackState) string {
 		return "it says nothing of a scheduler, a profiler, or a front door"
 	case s.CountdownMS != nil && !isSpan(*s.CountdownMS):
 		return "its countdown can be none"
-	case s.PageSize < 0 || !isCount(s.GPUsServing, s.ModelsServed, s.ModelsUnavailable, s.Buffered, s.WorkerCount, s.ModelCount, s.QuarantinedCount, s.GPUsStalled):
+	case s.PageSize < 0 || !isCount(s.GPUsServing, s.ModelsServed, s.ModelsUnavailable, s.ModelsRefused, s.Buffered, s.WorkerCount, s.ModelCount, s.QuarantinedCount, s.GPUsStalled):
 		return "it has a number that can be none"
 	case s.Workers == nil || s.Models == nil:
 		return "it has no list of workers, or of models"

@@ -61,7 +61,7 @@ func reportFlaw(r *explain.Report) string {
 }
 
 func summaryFlaw(s *explain.Summary) string {
-	if !isCount(s.Requests, s.Done, s.Failed, s.Open, s.Forgotten) {
+	if !isCount(s.Requests, s.Done, s.Failed, s.Open, s.Forgotten, s.Withdrawn) {
 		return "it has a number of requests that can be none"
 	}
 	return firstFlaw(s.Causes, func(g *explain.Group) string {

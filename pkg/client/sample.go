@@ -7,16 +7,19 @@ import (
 	"clockwork/pkg/protocol"
 )
 
-// Sample returns inputs for the given number of items of a model, from the specs that
-// Models and State return. Floating-point values are in [0, 1), others are 0. The same
-// specs give the same bytes.
-func Sample(specs []protocol.TensorSpec, items int) []protocol.Tensor {
-	inputs := make([]protocol.Tensor, len(specs))
-	for i, spec := range specs {
+// Sample returns inputs for the given number of items of a model, as Model and Models
+// return it; a model without a batch dimension takes one item. Floating-point values are in
+// [0, 1), others are 0. The same model and number give the same bytes.
+func Sample(m *protocol.ModelSpec, items int) []protocol.Tensor {
+	if m.NoBatch {
+		items = 1
+	}
+	inputs := make([]protocol.Tensor, len(m.Inputs))
+	for i, spec := range m.Inputs {
 		inputs[i] = protocol.Tensor{
 			Name:     spec.Name,
 			Datatype: spec.Datatype,
-			Shape:    append([]int64{int64(items)}, spec.Shape...),
+			Shape:    m.Shape(spec, items),
 			Data:     sampleData(spec.Datatype, protocol.Elements(spec.Shape)*int64(items)),
 		}
 	}

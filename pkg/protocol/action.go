@@ -11,7 +11,7 @@ type ActionID uint64
 // Kind says what an action does.
 type Kind uint8
 
-// The six kinds of action.
+// The kinds of action.
 const (
 	LoadModelFromDisk Kind = iota + 1
 	LoadWeights
@@ -19,9 +19,12 @@ const (
 	Infer
 	ClearCache
 	GetWorkerState
+	// Renew has a worker begin anew, as another incarnation that obeys no scheduler and holds
+	// the same models in host memory, once it has ended what it has.
+	Renew
 )
 
-var kindNames = [...]string{"?", "LoadModelFromDisk", "LoadWeights", "EvictWeights", "Infer", "ClearCache", "GetWorkerState"}
+var kindNames = [...]string{"?", "LoadModelFromDisk", "LoadWeights", "EvictWeights", "Infer", "ClearCache", "GetWorkerState", "Renew"}
 
 // String returns the kind's name as the documentation writes it.
 func (k Kind) String() string {

@@ -18,6 +18,4 @@ const (
 	// MaxTime bounds instants but Never, in both directions: the difference of two clocks'
 	// offsets fits into a Duration.
 	MaxTime Time = 1<<61 - 1
-	// MaxState bounds ServiceState, in bytes.
-	MaxState = 128
 )

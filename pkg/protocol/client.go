@@ -20,6 +20,14 @@ type InferParameters struct {
 	Priority int      `json:"priority,omitempty"`
 }
 
+// SetTimeout takes over a time-out as Triton has it, in microseconds, if it is shorter than
+// the latency target; 0 is none.
+func (p *InferParameters) SetTimeout(us float64) {
+	if ms := us / 1000; ms != 0 && (p.SLOMS == nil || ms < *p.SLOMS) {
+		p.SLOMS = &ms
+	}
+}
+
 // InferResponse is the answer to an InferRequest that was served.
 type InferResponse struct {
 	ModelName string
@@ -94,6 +102,10 @@ type LoadReply struct {
 	Held        bool          `json:"held,omitempty"`
 	Changed     []WorkerError `json:"changed,omitempty"`
 	MoreChanged int           `json:"more_changed,omitempty"`
+	// Notes are ModelSpec's: what of its configuration changes nothing, and why.
+	Notes []string `json:"notes,omitempty"`
+	// NoBatch is ModelSpec's: its tensors have no batch dimension.
+	NoBatch bool `json:"no_batch,omitempty"`
 	// Warnings say what will not work although the model was loaded.
 	Warnings []string `json:"warnings,omitempty"`
 }
@@ -124,8 +136,8 @@ type StackState struct {
 	Scheduler ServiceState `json:"scheduler"`
 	// Profiler says the same of the profilers: ProfilerActive, Standby or ServiceAbsent.
 	Profiler ServiceState `json:"profiler"`
-	// FrontDoor is FrontDoorOpen if a front door takes requests from clients, otherwise
-	// ServiceAbsent.
+	// FrontDoor is FrontDoorOpen if a front door takes requests on the broker, otherwise
+	// FrontDoorGateway if a gateway takes some, otherwise ServiceAbsent.
 	FrontDoor ServiceState `json:"front_door"`
 	// Blocked is what the stack cannot go on or serve without, and what to do about it; "" if nothing
 	// is missing.
@@ -133,10 +145,12 @@ type StackState struct {
 	// GPUsServing is how many GPUs take the active scheduler's work: one that can hold no
 	// served model takes none, nor does one that hangs. A stack in stage ACTIVE without any
 	// serves nothing. ModelsServed are the active scheduler's models, ModelsUnavailable
-	// those of them that no GPU can hold.
+	// those of them that no GPU can hold, ModelsRefused further ones that are quarantined for
+	// their crashes.
 	GPUsServing       int `json:"gpus_serving"`
 	ModelsServed      int `json:"models_served"`
 	ModelsUnavailable int `json:"models_unavailable,omitempty"`
+	ModelsRefused     int `json:"models_refused,omitempty"`
 	// StoreFault says why the stack's state cannot be kept, "" if it can: then loaded
 	// models are served, and nothing else works.
 	StoreFault string `json:"store_fault,omitempty"`

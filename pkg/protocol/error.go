@@ -21,6 +21,8 @@ type Error struct {
 	// request is answered. Only front doors set them.
 	LimitOf string  `json:"limit_of,omitempty"`
 	RetryMS float64 `json:"retry_ms,omitempty"`
+	// Stage is the stack's, where that is why nothing is served.
+	Stage string `json:"stage,omitempty"`
 	// BufferedMS is how long the request had waited in the startup buffer.
 	BufferedMS float64 `json:"buffered_ms,omitempty"`
 	// Workers holds each worker's own error when a load failed; a reply holds the first, and

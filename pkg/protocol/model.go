@@ -35,6 +35,11 @@ type ModelSpec struct {
 	// Mixes: its answer to an item depends on the other items of the batch, so it runs
 	// at batch 1 only.
 	Mixes bool `json:"mixes_batch,omitempty"`
+	// NoBatch: the tensors of clients have no batch dimension, and a request is one item; the
+	// only batch size is 1.
+	NoBatch bool `json:"no_batch,omitempty"`
+	// Notes say what of the model's configuration changes nothing here, and why.
+	Notes []string `json:"notes,omitempty"`
 	// WeightsBytes is the size of the weights; Pages is how many of the worker's pages
 	// they take, which depends on the size of its pages (WorkerState.SpecOf).
 	WeightsBytes int64 `json:"weights_bytes"`
@@ -51,6 +56,15 @@ func (m *ModelSpec) MaxBatch() int {
 		return 0
 	}
 	return m.BatchSizes[len(m.BatchSizes)-1]
+}
+
+// Shape returns the shape of one of its tensors for a number of items, as clients send and get
+// it.
+func (m *ModelSpec) Shape(of TensorSpec, items int) []int64 {
+	if m.NoBatch {
+		return append([]int64{}, of.Shape...)
+	}
+	return append([]int64{int64(items)}, of.Shape...)
 }
 
 // Runs reports whether the model runs at this batch size without padding.
@@ -86,6 +100,8 @@ func (m *ModelSpec) Differs(from *ModelSpec) string {
 		return DigestsDiffer(m.Digest, from.Digest)
 	case m.Backend != from.Backend || m.BackendVersion != from.BackendVersion:
 		return fmt.Sprintf("its backend is %s %s, not %s %s", m.Backend, m.BackendVersion, from.Backend, from.BackendVersion)
+	case m.NoBatch != from.NoBatch:
+		return fmt.Sprintf("its tensors have %s, not %s", m.batchText(), from.batchText())
 	case !slices.Equal(m.BatchSizes, from.BatchSizes) || m.AnyBatch != from.AnyBatch:
 		return fmt.Sprintf("its batch sizes are %v, not %v", m.BatchSizes, from.BatchSizes)
 	case !slices.EqualFunc(m.Inputs, from.Inputs, TensorSpec.Equal) || !slices.EqualFunc(m.Outputs, from.Outputs, TensorSpec.Equal):
@@ -94,6 +110,13 @@ func (m *ModelSpec) Differs(from *ModelSpec) string {
 		return fmt.Sprintf("it takes %d pages, not %d", m.Pages, from.Pages)
 	}
 	return ""
+}
+
+func (m *ModelSpec) batchText() string {
+	if m.NoBatch {
+		return "no batch dimension"
+	}
+	return "a batch dimension"
 }
 
 // SameFile reports whether two digests are of the same file, with whatever configuration.

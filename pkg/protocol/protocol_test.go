@@ -124,7 +124,7 @@ func TestInputsAreCheckedAgainstTheModel(t *testing.T) {
 		{"batch too large, data cut off", with(func(in []Tensor) { in[0].Shape = []int64{5, 2, 2} }), 0, "expected at most 4 items, got 5"},
 		{"batches differ", with(func(in []Tensor) { in[1] = Tensor{"mask", Uint8, []int64{1, 3}, make([]byte, 3)} }), 0, "holds 1 items"},
 	} {
-		batch, refusal := BatchOf(specs, c.in, 4)
+		batch, refusal := (&ModelSpec{Inputs: specs, BatchSizes: []int{1, 4}}).BatchOf(c.in)
 		if batch != c.batch || (refusal == nil) != (c.says == "") {
 			t.Errorf("%s: batch %d, error %v", c.name, batch, refusal)
 			continue
@@ -139,6 +139,53 @@ func TestInputsAreCheckedAgainstTheModel(t *testing.T) {
 		if refusal.Code != want || !strings.Contains(refusal.Message, c.says) {
 			t.Errorf("%s: %v, want %s and it to say %q", c.name, refusal, want, c.says)
 		}
+	}
+}
+
+func TestRawDataAreCutIntoTheInputs(t *testing.T) {
+	m := ModelSpec{Inputs: []TensorSpec{{"x", Uint16, []int64{2}}, {"n", Uint8, nil}}, BatchSizes: []int{1, 4}, AnyBatch: true}
+	data := []byte{1, 2, 3, 4, 5, 6, 7, 8, 9, 10}
+	inputs, refusal := m.Cut(data, 2)
+	if refusal != nil {
+		t.Fatal(refusal)
+	}
+	if n, refusal := m.BatchOf(inputs); refusal != nil || n != 2 {
+		t.Errorf("%d, %v", n, refusal)
+	}
+	if string(inputs[0].Data) != string(data[:8]) || string(inputs[1].Data) != string(data[8:]) || cap(inputs[0].Data) != 8 {
+		t.Errorf("%+v", inputs)
+	}
+	for _, c := range []struct{ bytes, items int }{{9, 2}, {11, 2}, {0, 1}, {10, 1}} {
+		if _, refusal := m.Cut(make([]byte, c.bytes), c.items); refusal == nil || refusal.Code != InvalidInput || !strings.Contains(refusal.Message, "x UINT16[2] (4 bytes), n UINT8[] (1 bytes)") {
+			t.Errorf("%d bytes for %d items: %v", c.bytes, c.items, refusal)
+		}
+	}
+}
+
+func TestAModelWithoutABatchDimensionTakesOneItem(t *testing.T) {
+	m := ModelSpec{Inputs: []TensorSpec{{"x", FP32, []int64{2, 2}}, {"rate", Int64, nil}}, BatchSizes: []int{1}, NoBatch: true}
+	for _, c := range []struct {
+		x, rate []int64
+		says    string
+	}{
+		{[]int64{2, 2}, []int64{}, ""},
+		{[]int64{2, 2}, nil, ""},
+		{[]int64{1, 2, 2}, nil, `input "x": expected shape [2,2], got [1,2,2]`},
+		{[]int64{2, 2}, []int64{1}, `input "rate": expected shape [], got [1]`},
+		{[]int64{4}, nil, "expected shape [2,2], got [4]"},
+	} {
+		n, refusal := m.BatchOf([]Tensor{{"x", FP32, c.x, make([]byte, 16)}, {"rate", Int64, c.rate, make([]byte, 8)}})
+		if c.says == "" && (refusal != nil || n != 1) || c.says != "" && (refusal == nil || !strings.Contains(refusal.Message, c.says)) {
+			t.Errorf("%v and %v: %d, %v, want %q", c.x, c.rate, n, refusal, c.says)
+		}
+	}
+	if got := m.Shape(m.Inputs[0], 1); !slices.Equal(got, []int64{2, 2}) {
+		t.Error(got)
+	}
+	batched := m
+	batched.NoBatch = false
+	if got := m.Differs(&batched); got != "its tensors have no batch dimension, not a batch dimension" {
+		t.Error(got)
 	}
 }
 

@@ -17,7 +17,13 @@ func TestWhatIsMissingForARequest(t *testing.T) {
 		{Serving{Active, 1, FrontDoorOpen, Capacity{Models: 2, Unavailable: 2}}, "no served model is held by a GPU in service"},
 		{Serving{Active, 1, FrontDoorOpen, Capacity{}}, "every one is quarantined"},
 		{Serving{Active, 1, FrontDoorOpen, Capacity{GPUs: 1, Models: 1}}, ""},
+		{Serving{Active, 1, FrontDoorGateway, Capacity{GPUs: 1, Models: 1}}, ""},
+		{Serving{Loading, 0, FrontDoorGateway, Capacity{}}, "requests over HTTP are refused until it is ACTIVE"},
 		{Serving{Active, 1, FrontDoorOpen, Capacity{GPUs: 1, Models: 2, Unavailable: 1}}, ""},
+		{Serving{Active, 1, FrontDoorOpen, Capacity{GPUs: 1, Models: 2, Refused: 1}}, ""},
+		{Serving{Active, 1, FrontDoorOpen, Capacity{GPUs: 1, Models: 2, Refused: 2}}, "every one is quarantined"},
+		{Serving{Active, 1, FrontDoorOpen, Capacity{GPUs: 1, Models: 2, Unavailable: 1, Refused: 1}}, "every one is quarantined"},
+		{Serving{Active, 1, FrontDoorOpen, Capacity{GPUs: 1}}, ""}, // a policy without models
 	} {
 		if got := row.serving.Missing(); (got == "") != (row.missing == "") || !strings.Contains(got, row.missing) {
 			t.Errorf("%+v lacks %q, wanted %q", row.serving, got, row.missing)

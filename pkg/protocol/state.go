@@ -140,7 +140,10 @@ func (w WorkerState) Holds(name string) (ModelSpec, bool) {
 // epoch, their profiles, and the workers that hold them.
 type ClockworkState struct {
 	// Term is the controller's; a scheduler ignores the state of earlier controllers.
-	Term     uint64        `json:"term,omitempty"`
+	Term uint64 `json:"term,omitempty"`
+	// Set is the number of the set of models. A state with a higher number than that which a
+	// scheduler serves replaces its models; it is 0 where sets are not numbered.
+	Set      uint64        `json:"set,omitempty"`
 	PageSize int64         `json:"page_size"`
 	Models   []ModelSpec   `json:"models"`
 	Profiles []Profile     `json:"profiles"`
@@ -176,9 +179,10 @@ type Heartbeat struct {
 	ID          string
 	Incarnation uint64
 	Epoch       uint64
-	// State is the service's own description: one of those below, a stage, "idle", or
-	// the id of a job.
+	// State is one of those below, "" in a heartbeat that only answers a question.
 	State ServiceState
+	// Job is the id of the job that a profiler works on, 0 for none.
+	Job uint64
 	// ClockEpoch is the scheduler epoch that a worker's clock is synchronised to, 0 for
 	// none.
 	ClockEpoch uint64
@@ -191,8 +195,9 @@ type Heartbeat struct {
 	// executor.
 	GPUs []GPUBeat
 	// Quarantined are the models that the active scheduler refuses for their crashes, at
-	// most MaxQuarantined.
+	// most MaxQuarantined. Unavailable are some of Capacity.Unavailable, at most MaxUnavailable.
 	Quarantined []QuarantinedModel
+	Unavailable []string
 }
 
 // QuarantinedModel is a model whose requests are refused for Left more.
@@ -201,8 +206,11 @@ type QuarantinedModel struct {
 	Left time.Duration
 }
 
-// MaxQuarantined bounds the models in a heartbeat.
-const MaxQuarantined = 64
+// MaxQuarantined and MaxUnavailable bound the models in a heartbeat.
+const (
+	MaxQuarantined = 64
+	MaxUnavailable = 64
+)
 
 // GPUBeat is the part of a worker's heartbeat about one GPU.
 type GPUBeat struct {
@@ -219,8 +227,12 @@ type GPUBeat struct {
 // ServiceState says what a service does, in its heartbeats and to people.
 type ServiceState string
 
-// The states that other services act on.
+// The states. A heartbeat with any other is no message.
 const (
+	// Idle: a worker that has no action, or a profiler with the lease and no job. Busy: one
+	// that has.
+	Idle ServiceState = "idle"
+	Busy ServiceState = "busy"
 	// Stopping: the service finishes its work, accepts no more and ends.
 	Stopping ServiceState = "stopping"
 	// Standby: the service waits for a lease that another instance holds.
@@ -230,14 +242,25 @@ const (
 	SchedulerReady  ServiceState = "ready"
 	SchedulerActive ServiceState = "active"
 	// FrontDoorOpen: the front door takes requests from clients. FrontDoorClosed: it takes
-	// none, or none yet, and finishes those that it has.
-	FrontDoorOpen   ServiceState = "open"
-	FrontDoorClosed ServiceState = "closed"
-	// ProfilerActive and ServiceAbsent are never in a heartbeat: a profiler sends Standby or
-	// what it does, and a service that is absent sends none.
+	// none, or none yet, and finishes those that it has. FrontDoorGateway: it takes them over
+	// HTTP or gRPC alone, and none on the broker.
+	FrontDoorOpen    ServiceState = "open"
+	FrontDoorClosed  ServiceState = "closed"
+	FrontDoorGateway ServiceState = "gateway"
+	// ProfilerActive and ServiceAbsent are never in a heartbeat: a profiler sends Standby, Idle
+	// or Busy, and a service that is absent sends none.
 	ProfilerActive ServiceState = "active"
 	ServiceAbsent  ServiceState = "absent"
 )
+
+// InHeartbeats reports whether a heartbeat may have the state.
+func (s ServiceState) InHeartbeats() bool {
+	switch s {
+	case "", Idle, Busy, Stopping, Standby, SchedulerReady, SchedulerActive, FrontDoorOpen, FrontDoorClosed, FrontDoorGateway:
+		return true
+	}
+	return false
+}
 
 // HeartbeatEvery is the interval between a service's heartbeats; a service without a
 // heartbeat for HeartbeatLost is considered dead.

@@ -7,6 +7,9 @@ type SubmissionBatch struct {
 	// message: from here on no other party may answer them.
 	Answered []uint64
 	Requests []Submitted
+	// Withdrawn are the numbers of requests that nobody waits for any more, submitted in
+	// earlier messages. The scheduler refuses those CANCELLED that wait for a worker.
+	Withdrawn []uint64
 }
 
 // Submitted is a request and its client's reply subject.

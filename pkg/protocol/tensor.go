@@ -46,8 +46,8 @@ func (d DataType) Size() int64 {
 type TensorSpec struct {
 	Name     string   `json:"name"`
 	Datatype DataType `json:"datatype"`
-	// Shape is the shape of one item, without the batch dimension, which is always
-	// first. All dimensions are positive.
+	// Shape is the shape of one item, without the batch dimension, which is the first
+	// unless the model has none. All dimensions are positive.
 	Shape []int64 `json:"shape"`
 }
 
@@ -77,7 +77,7 @@ func (s TensorSpec) Equal(o TensorSpec) bool {
 type Tensor struct {
 	Name     string
 	Datatype DataType
-	// Shape begins with the batch dimension.
+	// Shape begins with the batch dimension, if the model has one.
 	Shape []int64
 	// Data holds the elements in row-major order, little-endian.
 	Data []byte
@@ -105,22 +105,22 @@ func ShapeString(shape []int64) string {
 	return "[" + strings.Join(parts, ",") + "]"
 }
 
-// BatchOf checks the inputs of one request against a model's specs, and returns how many
+// BatchOf checks the inputs of one request against the model's specs, and returns how many
 // items the request holds. The error names what was expected and what came:
-// INVALID_INPUT, or BATCH_TOO_LARGE for a shape of more than largest items, whatever its
+// INVALID_INPUT, or BATCH_TOO_LARGE for a shape of more items than its largest batch, whatever its
 // data. The shape decides because with large items the data of too many would never
 // arrive complete, so that its size would tell nothing.
-func BatchOf(specs []TensorSpec, inputs []Tensor, largest int) (int, *Error) {
-	if len(inputs) != len(specs) {
-		return 0, Errorf(InvalidInput, "expected %d inputs, got %d", len(specs), len(inputs))
+func (m *ModelSpec) BatchOf(inputs []Tensor) (int, *Error) {
+	if len(inputs) != len(m.Inputs) {
+		return 0, Errorf(InvalidInput, "expected %d inputs, got %d", len(m.Inputs), len(inputs))
 	}
 	batch := int64(0)
-	for _, spec := range specs {
+	for _, spec := range m.Inputs {
 		in := find(inputs, spec.Name)
 		if in == nil {
 			return 0, Errorf(InvalidInput, "expected an input named %q", spec.Name)
 		}
-		n, refusal := itemsIn(spec, in, largest)
+		n, refusal := m.itemsIn(spec, in)
 		if refusal != nil {
 			return 0, refusal
 		}
@@ -132,21 +132,17 @@ func BatchOf(specs []TensorSpec, inputs []Tensor, largest int) (int, *Error) {
 	return int(batch), nil
 }
 
-func itemsIn(spec TensorSpec, in *Tensor, largest int) (int64, *Error) {
-	expected := "[N," + strings.TrimPrefix(ShapeString(spec.Shape), "[")
-	if len(spec.Shape) == 0 {
-		expected = "[N]"
-	}
+func (m *ModelSpec) itemsIn(spec TensorSpec, in *Tensor) (int64, *Error) {
 	if in.Datatype != spec.Datatype {
 		return 0, Errorf(InvalidInput, "input %q: expected datatype %s, got %q", spec.Name, spec.Datatype, in.Datatype)
 	}
-	if !itemShape(spec.Shape, in.Shape) {
-		return 0, Errorf(InvalidInput, "input %q: expected shape %s, got %s", spec.Name, expected, ShapeString(in.Shape))
+	n := m.items(spec, in.Shape)
+	if n < 1 {
+		return 0, Errorf(InvalidInput, "input %q: expected shape %s, got %s", spec.Name, m.anyShape(spec), ShapeString(in.Shape))
 	}
-	n := in.Shape[0]
-	if n > int64(largest) {
+	if largest := int64(m.MaxBatch()); n > largest {
 		refusal := Errorf(BatchTooLarge, "input %q: expected at most %d items, got %d", spec.Name, largest, n)
-		refusal.Got, refusal.Limit = n, int64(largest)
+		refusal.Got, refusal.Limit = n, largest
 		return 0, refusal
 	}
 	if int64(len(in.Data)) != n*spec.Bytes() {
@@ -156,16 +152,46 @@ func itemsIn(spec TensorSpec, in *Tensor, largest int) (int64, *Error) {
 	return n, nil
 }
 
-func itemShape(item, batched []int64) bool {
-	if len(batched) != len(item)+1 || batched[0] < 1 {
-		return false
+// items returns how many items of a tensor a shape holds, 0 or less if it is none of the
+// tensor's.
+func (m *ModelSpec) items(of TensorSpec, shape []int64) int64 {
+	if m.NoBatch && slices.Equal(shape, of.Shape) {
+		return 1
 	}
-	for i, d := range item {
-		if batched[i+1] != d {
-			return false
+	if m.NoBatch || len(shape) == 0 || !slices.Equal(shape[1:], of.Shape) {
+		return 0
+	}
+	return shape[0]
+}
+
+// anyShape formats the shapes that a tensor may have, as [N,3,224,224].
+func (m *ModelSpec) anyShape(of TensorSpec) string {
+	switch {
+	case m.NoBatch:
+		return ShapeString(of.Shape)
+	case len(of.Shape) == 0:
+		return "[N]"
+	}
+	return "[N," + strings.TrimPrefix(ShapeString(of.Shape), "[")
+}
+
+// Cut cuts the raw data of a number of items into the model's inputs: all items of the first
+// input, then all of the next. They alias the data. The error says how many bytes each takes.
+func (m *ModelSpec) Cut(data []byte, items int) ([]Tensor, *Error) {
+	if size := m.ItemBytes(); size == 0 || int64(len(data)) != size*int64(items) {
+		var takes []string
+		for _, spec := range m.Inputs {
+			takes = append(takes, fmt.Sprintf("%s (%d bytes)", spec, spec.Bytes()))
 		}
+		return nil, Errorf(InvalidInput, "the raw data of %d items are %s, one after the other: %d bytes in all, got %d", items, strings.Join(takes, ", "), size*int64(items), len(data))
 	}
-	return true
+	inputs := make([]Tensor, 0, len(m.Inputs))
+	for _, spec := range m.Inputs {
+		n := int64(items) * spec.Bytes()
+		inputs = append(inputs, Tensor{Name: spec.Name, Datatype: spec.Datatype, Shape: m.Shape(spec, items), Data: data[:n:n]})
+		data = data[n:]
+	}
+	return inputs, nil
 }
 
 func find(tensors []Tensor, name string) *Tensor {

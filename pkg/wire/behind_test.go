@@ -55,6 +55,8 @@ var decoders = map[string]struct {
 	"integration/peers/result.go":         {[]string{"json.Unmarshal", "json.Unmarshal"}, "a file that make bench-peers wrote"},
 	"integration/size/main.go":            {[]string{"json.NewDecoder"}, "make size, of the list that go list wrote just before"},
 	"pkg/testkit/walls/check.go":          {[]string{"json.NewDecoder"}, "the same, in a test"},
+	"pkg/testkit/browser/browser.go":      {[]string{"json.Unmarshal", "json.Unmarshal", "json.Unmarshal"}, "a browser that a test started itself"},
+	"docs/examples/gohttp/main.go":        {[]string{"json.Unmarshal", "json.Unmarshal"}, "a client that has nothing of ours, to show what that takes; it is no part of the stack"},
 	"integration/example/main.go":         {[]string{"msgpack.Unmarshal"}, "a client that has nothing of ours, to show what that takes; it is no part of the stack"},
 }
 

@@ -71,16 +71,22 @@ func TestAbsurdNumbersAreNoMessage(t *testing.T) {
 	checkBounds(t, Report)
 }
 
-// TestLargeListsAndShapesAreNoMessage: what a service keeps of a heartbeat is small, and the
-// bytes of a model's items do not overflow.
+// TestLargeListsAndShapesAreNoMessage: what a service keeps of a heartbeat is small, its state
+// is a known one, and the bytes of a model's items do not overflow.
 func TestLargeListsAndShapesAreNoMessage(t *testing.T) {
 	for name, h := range map[string]protocol.Heartbeat{
 		"GPUs":        {GPUs: make([]protocol.GPUBeat, protocol.MaxGPUs+1)},
 		"quarantined": {Quarantined: make([]protocol.QuarantinedModel, protocol.MaxQuarantined+1)},
-		"a state":     {State: protocol.ServiceState(strings.Repeat("x", protocol.MaxState+1))},
 	} {
 		if _, fault := Heartbeat.Decode(Heartbeat.Encode(&h)); fault == nil {
 			t.Errorf("a heartbeat with too many or too long %s is accepted", name)
+		}
+	}
+	// What a former version sent of a profiler at work was the number of its job.
+	for _, state := range []protocol.ServiceState{"1234567", "x", protocol.ServiceAbsent} {
+		_, fault := Heartbeat.Decode(Heartbeat.Encode(&protocol.Heartbeat{State: state}))
+		if fault == nil || !strings.Contains(fault.Message, string(state)) {
+			t.Errorf("a heartbeat with the state %q: %v", state, fault)
 		}
 	}
 	tensor := func(shape ...int64) protocol.TensorSpec {

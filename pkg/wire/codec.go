@@ -119,7 +119,7 @@ func codePhase(k *coder, p *protocol.Phase) {
 }
 
 func codeSubmissions(k *coder, b *protocol.SubmissionBatch) {
-	k.array(4)
+	withdraws := k.arrayAndOne(4, len(b.Withdrawn) > 0)
 	num(k, &b.Door)
 	num(k, &b.Epoch)
 	list(k, &b.Answered, num[uint64])
@@ -127,6 +127,9 @@ func codeSubmissions(k *coder, b *protocol.SubmissionBatch) {
 		s.ID.Door = b.Door
 		codeSubmission(k, s)
 	})
+	if withdraws {
+		list(k, &b.Withdrawn, num[uint64])
+	}
 }
 
 // codeSubmission writes the trace field only if there is a trace, so that untraced
@@ -168,7 +171,7 @@ func codeDispatch(k *coder, d *protocol.Dispatch) {
 }
 
 func codeError(k *coder, refusal *protocol.Error) {
-	k.array(11)
+	staged := k.arrayAndOne(11, refusal.Stage != "")
 	text(k, &refusal.Code)
 	message(k, &refusal.Message)
 	k.flag(&refusal.Retryable)
@@ -185,6 +188,9 @@ func codeError(k *coder, refusal *protocol.Error) {
 		text(k, &w.Code)
 		message(k, &w.Message)
 	})
+	if staged {
+		text(k, &refusal.Stage)
+	}
 }
 
 func codeInput(k *coder, in *protocol.Input) {
@@ -208,19 +214,21 @@ func codeOutput(k *coder, o *protocol.Output) {
 	k.raw((*[]byte)(&o.Data))
 }
 
+// codeHeartbeat writes the job only of profilers that have one.
 func codeHeartbeat(k *coder, h *protocol.Heartbeat) {
-	k.array(10)
+	works := k.arrayAndOne(12, h.Job != 0)
 	num(k, &h.Incarnation)
 	num(k, &h.Epoch)
 	text(k, &h.State)
-	if !k.encoding && len(h.State) > protocol.MaxState {
-		k.fail("a state of %d bytes", len(h.State))
+	if !k.encoding && !h.State.InHeartbeats() {
+		k.fail("state %q is none of a service", protocol.ShortText(string(h.State), protocol.MaxText))
 	}
 	num(k, &h.ClockEpoch)
 	count(k, &h.InFlight)
 	count(k, &h.Capacity.GPUs)
 	count(k, &h.Capacity.Models)
 	count(k, &h.Capacity.Unavailable)
+	count(k, &h.Capacity.Refused)
 	atMost(k, &h.GPUs, protocol.MaxGPUs, func(k *coder, g *protocol.GPUBeat) {
 		k.array(3)
 		k.flag(&g.Stalled)
@@ -232,6 +240,10 @@ func codeHeartbeat(k *coder, h *protocol.Heartbeat) {
 		text(k, &m.Name)
 		span(k, &m.Left)
 	})
+	atMost(k, &h.Unavailable, protocol.MaxUnavailable, func(k *coder, name *string) { text(k, name) })
+	if works {
+		num(k, &h.Job)
+	}
 }
 
 func codeClock(k *coder, r *protocol.ClockReading) {

@@ -2,6 +2,7 @@ package wire
 
 import (
 	"math"
+	"slices"
 
 	"clockwork/pkg/protocol"
 )
@@ -63,12 +64,12 @@ func runsOf(models []protocol.ModelSpec) (runs []modelRun) {
 }
 
 func sameButName(a, b *protocol.ModelSpec) bool {
-	return a.Version == b.Version && a.WeightsBytes == b.WeightsBytes && a.Differs(b) == ""
+	return a.Version == b.Version && a.WeightsBytes == b.WeightsBytes && slices.Equal(a.Notes, b.Notes) && a.Differs(b) == ""
 }
 
 // codeModel codes all of a model but its name.
 func codeModel(k *coder, m *protocol.ModelSpec) {
-	k.array(12)
+	k.array(14)
 	text(k, &m.Path)
 	signed(k, &m.Version, 0, math.MaxInt)
 	text(k, &m.Digest)
@@ -81,6 +82,8 @@ func codeModel(k *coder, m *protocol.ModelSpec) {
 	list(k, &m.BatchSizes, count)
 	k.flag(&m.AnyBatch)
 	k.flag(&m.Mixes)
+	k.flag(&m.NoBatch)
+	list(k, &m.Notes, text)
 	size(k, &m.WeightsBytes)
 	count(k, &m.Pages)
 }
@@ -172,8 +175,9 @@ func codeGPU(k *coder, g *protocol.GPUState) {
 }
 
 func codeClockworkState(k *coder, s *protocol.ClockworkState) {
-	k.array(5)
+	k.array(6)
 	num(k, &s.Term)
+	num(k, &s.Set)
 	page(k, &s.PageSize)
 	codeModels(k, &s.Models)
 	list(k, &s.Profiles, codeProfile)

@@ -5,6 +5,7 @@ import (
 	"math"
 	"math/rand/v2"
 	"reflect"
+	"slices"
 	"testing"
 	"time"
 
@@ -37,6 +38,10 @@ func fill(rng *rand.Rand, v reflect.Value, depth int) {
 			fill(rng, v.Index(i), depth)
 		}
 	case reflect.String:
+		if _, is := v.Interface().(protocol.ServiceState); is {
+			v.SetString(string(protocol.Busy))
+			return
+		}
 		v.SetString([]string{"a", "model-1", "ü"}[rng.IntN(3)])
 	case reflect.Bool:
 		v.SetBool(true)
@@ -134,6 +139,18 @@ func TestATraceIsSentOnlyWhereThereIsOne(t *testing.T) {
 	short[6]++ // twelve fields
 	if _, fault := Submissions.Decode(short); fault == nil {
 		t.Error("a trace of three bytes is accepted")
+	}
+}
+
+// TestWithdrawalsAreSentOnlyWhereThereAreSome: without, a batch is on the wire what it was before.
+func TestWithdrawalsAreSentOnlyWhereThereAreSome(t *testing.T) {
+	batch := protocol.SubmissionBatch{Door: 3, Epoch: 9, Withdrawn: []uint64{7, 300}}
+	want := []byte{Version, 0x95, 3, 9, 0x90, 0x90, 0x92, 7, 0xcd, 1, 44}
+	if body := Submissions.Encode(&batch); !bytes.Equal(body, want) {
+		t.Errorf("%x, want %x", body, want)
+	}
+	if got, fault := Submissions.Decode(want); fault != nil || !slices.Equal(got.Withdrawn, batch.Withdrawn) {
+		t.Errorf("%v %v", got.Withdrawn, fault)
 	}
 }
 

@@ -12,7 +12,7 @@ import (
 
 // Version is the first byte of every internal message. A receiver refuses all other
 // versions: two versions of Clockwork cannot share a prefix.
-const Version = 10
+const Version = 11
 
 // Codec converts a type of protocol to bytes and back: a version byte, a msgpack array,
 // then the raw payloads whose lengths are in the array.

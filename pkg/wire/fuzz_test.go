@@ -196,7 +196,7 @@ func FuzzInternalMessages(f *testing.F) {
 	f.Add(Dispatches.Encode(&[]protocol.Dispatch{{Refusal: &protocol.Error{EarliestMS: 1}}}))
 	f.Add(Inputs.Encode(&[]protocol.Input{{Data: []byte{1}}, {Data: []byte{2, 3}}}))
 	f.Add(Outputs.Encode(&[]protocol.Output{{Data: []byte{1}}}))
-	f.Add(Heartbeat.Encode(&protocol.Heartbeat{State: "x"}))
+	f.Add(Heartbeat.Encode(&protocol.Heartbeat{State: protocol.Busy, Job: 1}))
 	f.Add(Start.Encode(&protocol.ClockworkState{Models: make([]protocol.ModelSpec, 1)}))
 	f.Add(Job.Encode(&protocol.ProfileJob{}))
 	f.Add(Report.Encode(&protocol.ProfileReport{Failures: make([]protocol.ProfileFailure, 1)}))

@@ -73,7 +73,7 @@ type httpOutput struct {
 const HeaderLength = "Inference-Header-Content-Length"
 
 // JSONSize reads the values of that header, for a body of so many bytes: without one, all of
-// the body is JSON. 0: the body is the data of the model's only input.
+// the body is JSON. 0: the body is the data of the model's inputs.
 func JSONSize(values []string, bytes int) (int, *protocol.Error) {
 	if len(values) == 0 {
 		return bytes, nil
@@ -112,9 +112,7 @@ func (r *HTTPRequest) fill(in *httpJSON) *protocol.Error {
 		return protocol.Errorf(protocol.InvalidInput, "sequences are not supported: each request stands alone")
 	}
 	r.ID, r.Parameters, r.AllBinary, r.Binary = in.ID, p.InferParameters, p.AllBinary, map[string]bool{}
-	if ms := p.Timeout / 1000; ms != 0 && (r.Parameters.SLOMS == nil || ms < *r.Parameters.SLOMS) {
-		r.Parameters.SLOMS = &ms
-	}
+	r.Parameters.SetTimeout(p.Timeout)
 	for _, o := range in.Outputs {
 		if fault := o.Parameters.check(outputParameters); fault != nil {
 			return fault

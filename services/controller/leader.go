@@ -6,7 +6,6 @@ import (
 	"log/slog"
 	"maps"
 	"slices"
-	"strconv"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -285,7 +284,7 @@ func (l *leader) listen(ctx context.Context) (stop func(), err error) {
 // watchServices follows the heartbeats of all other services.
 func (l *leader) watchServices(ctx context.Context) ([]func(), error) {
 	seen := map[string]uint64{}
-	known := map[protocol.ServiceKind]map[string]bool{protocol.Profiler: {}, protocol.Scheduler: {}, protocol.FrontDoor: {}}
+	known := map[protocol.ServiceKind]map[string]bool{protocol.Profiler: {}, protocol.Scheduler: {}, protocol.FrontDoor: {}, protocol.Gateway: {}}
 	there := func(h protocol.Heartbeat, is bool) {
 		if is != known[h.Service][h.ID] {
 			known[h.Service][h.ID] = is
@@ -309,8 +308,8 @@ func (l *leader) watchServices(ctx context.Context) ([]func(), error) {
 				return
 			}
 			job := uint64(0)
-			if wire, err := strconv.ParseUint(string(h.State), 10, 64); err == nil { // otherwise "idle"
-				job = wire - l.issuer
+			if h.Job != 0 {
+				job = h.Job - l.issuer
 			}
 			l.report(ctx, startup.ProfilerSeen{Incarnation: h.Incarnation, Job: job})
 		},
@@ -319,10 +318,19 @@ func (l *leader) watchServices(ctx context.Context) ([]func(), error) {
 			there(h, h.State != protocol.Stopping)
 			l.report(ctx, startup.SchedulerSeen{Active: h.State == protocol.SchedulerActive, Epoch: h.Epoch})
 		},
-		protocol.FrontDoor: func(h protocol.Heartbeat) { there(h, h.State == protocol.FrontDoorOpen) },
+		protocol.FrontDoor: func(h protocol.Heartbeat) {
+			there(h, h.State == protocol.FrontDoorOpen)
+			h.Service = protocol.Gateway // a front door of another kind
+			there(h, h.State == protocol.FrontDoorGateway)
+		},
 	}
 	lostOf := map[protocol.ServiceKind]func(protocol.Heartbeat){
-		protocol.Profiler: gone, protocol.FrontDoor: gone,
+		protocol.Profiler: gone,
+		protocol.FrontDoor: func(h protocol.Heartbeat) {
+			gone(h)
+			h.Service = protocol.Gateway
+			gone(h)
+		},
 		protocol.Worker: func(h protocol.Heartbeat) {
 			delete(seen, h.ID)
 			l.report(ctx, startup.WorkerLost{ID: h.ID, Incarnation: h.Incarnation})

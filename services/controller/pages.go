@@ -148,7 +148,7 @@ func (l *leader) describe(ctx context.Context, m *nats.Msg, q protocol.PageReque
 	l.showQuarantined(models)
 	epoch, capacity, state := l.door.Scheduler()
 	s.Epoch, s.Scheduler = epoch, state
-	s.GPUsServing, s.ModelsServed, s.ModelsUnavailable = capacity.GPUs, capacity.Models, capacity.Unavailable
+	s.GPUsServing, s.ModelsServed, s.ModelsUnavailable, s.ModelsRefused = capacity.GPUs, capacity.Models, capacity.Unavailable, capacity.Refused
 	if fault := l.storeFault.Load(); fault != nil {
 		s.StoreFault = protocol.ShortText(*fault, protocol.MaxText)
 	}

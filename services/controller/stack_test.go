@@ -138,7 +138,7 @@ func (s *stack) controller() (stop func()) {
 // profiler beats idle; measure answers the next job with good profiles.
 func (s *stack) profiler() {
 	heartbeats := s.bus.StartHeartbeats(protocol.Profiler, "p", func() protocol.Heartbeat {
-		return protocol.Heartbeat{Incarnation: 7, State: "idle"}
+		return protocol.Heartbeat{Incarnation: 7, State: protocol.Idle}
 	})
 	s.t.Cleanup(heartbeats.Stop)
 }

@@ -145,9 +145,7 @@ func TestEachStreamMayBeLostAlone(t *testing.T) {
 			s.controller()
 			bustest.StartWorker(t, s.bus, "w1", "t4")
 			s.awaitStage(protocol.AwaitingModels)
-			if err := s.bus.JS.DeleteStream(t.Context(), name); err != nil {
-				t.Fatal(err)
-			}
+			bustest.Until(t, "it is there, and lost", func() bool { return s.bus.JS.DeleteStream(t.Context(), name) == nil })
 			bustest.Until(t, "it is there again", func() bool {
 				_, err := s.bus.JS.Stream(t.Context(), name)
 				return err == nil

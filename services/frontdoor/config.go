@@ -26,6 +26,9 @@ type Config struct {
 	// broker may drop inputs of a worker that is sent all of them.
 	MaxInFlight      int
 	MaxInFlightBytes int64
+	// MaxInFlightOutputs bounds the outputs of these requests, also below bus.MaxWaiting: workers
+	// may send all of them at a time. Beyond it: OVERLOADED.
+	MaxInFlightOutputs int64
 	// Limits bound each tenant and model at one front door, including requests in
 	// the startup buffer; beyond them: LIMIT_EXCEEDED.
 	Limits quota.Rules
@@ -44,6 +47,17 @@ type Config struct {
 	Telemetry *watch.Hub
 }
 
+// taking is how a front door of this configuration takes requests.
+func (c *Config) taking() protocol.ServiceState {
+	switch {
+	case !c.NoClients:
+		return protocol.FrontDoorOpen
+	case c.Health == protocol.Gateway:
+		return protocol.FrontDoorGateway
+	}
+	return protocol.FrontDoorClosed
+}
+
 // maxWait bounds how long a request may wait for activation: whoever sent it is not there
 // for longer.
 const maxWait = 24 * time.Hour
@@ -57,7 +71,9 @@ func DefaultConfig() Config {
 		DefaultSLO:       100 * time.Millisecond,
 		MaxInFlight:      100_000,
 		MaxInFlightBytes: 384 << 20,
-		StopWait:         5 * time.Second,
+
+		MaxInFlightOutputs: 384 << 20,
+		StopWait:           5 * time.Second,
 	}
 	c.Limits = quota.Default(min(int64(c.MaxInFlight), c.BufferRequests), min(c.MaxInFlightBytes, c.BufferBytes))
 	return c
@@ -76,7 +92,7 @@ func (c Config) Validate() error {
 	if c.DefaultSLO <= 0 || c.DefaultSLO > protocol.MaxSLO {
 		return fmt.Errorf("default-slo is %v; it must be positive and at most %v, as the SLO of a request", c.DefaultSLO, protocol.MaxSLO)
 	}
-	if c.BufferRequests <= 0 || c.BufferBytes <= 0 || c.MaxInFlight <= 0 || c.MaxInFlightBytes <= 0 {
+	if c.BufferRequests <= 0 || c.BufferBytes <= 0 || c.MaxInFlight <= 0 || c.MaxInFlightBytes <= 0 || c.MaxInFlightOutputs <= 0 {
 		return fmt.Errorf("limits of requests and bytes must be positive")
 	}
 	if c.StopWait < 0 {

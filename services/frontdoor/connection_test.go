@@ -21,8 +21,8 @@ func TestG1ABrokenConnectionIsReportedFirst(t *testing.T) {
 	seen.clear()
 	d.mu.Unlock()
 	d.onScheduler(protocol.Heartbeat{ID: "s2", State: protocol.SchedulerActive, Epoch: 2})
-	if _, broke := seen.first().(*frontdoor.ConnectionBroke); !broke {
-		t.Errorf("first came a %T", seen.first())
+	if c, is := seen.first().(*frontdoor.Connection); !is || c.Breaks != 1 {
+		t.Errorf("first came %T %+v", seen.first(), seen.first())
 	}
 }
 

@@ -44,13 +44,13 @@ type FrontDoor struct {
 
 	mu         sync.Mutex
 	core       *frontdoor.Machine
-	timer      *time.Timer   // fires at the core's Wake
-	wake       protocol.Time // when the timer fires
-	reconnects uint64        // of the bus, as reported to the core
-	down       bool          // ConnectionDown was reported to the core
-	questions  []question    // to be sent after the lock is released
-	closed     bool          // it takes no requests from clients, or no more
-	stopping   bool          // what is left is refused
+	timer      *time.Timer           // fires at the core's Wake
+	wake       protocol.Time         // when the timer fires
+	reconnects uint64                // of the bus before the core began
+	questions  []question            // to be sent after the lock is released
+	withdrawn  []uint64              // requests, to be sent then
+	taking     protocol.ServiceState // how it takes requests from clients
+	stopping   bool                  // what is left is refused
 	// inputs are payloads to be sent; only onDispatch uses it, and sends without the lock.
 	inputs *bus.Outboxes[string, protocol.Input]
 
@@ -95,13 +95,13 @@ func New(config Config, b *bus.Bus, state *bus.State, buffer *bus.Buffer) *Front
 		reconnects: b.Reconnects(),
 		unregister: func() {},
 		leave:      func() {},
-		closed:     config.NoClients,
+		taking:     config.taking(),
 	}
 	core := frontdoor.Defaults()
 	d.inputs = newInputs(b, core.LargeInput)
 	core.ID, core.Subjects = d.id, b.Subjects
 	core.DefaultSLO, core.BufferTimeout, core.Limits = config.DefaultSLO, config.BufferTimeout, config.Limits
-	core.MaxInFlight, core.MaxInFlightBytes = config.MaxInFlight, config.MaxInFlightBytes
+	core.MaxInFlight, core.MaxInFlightBytes, core.MaxInFlightOutputs = config.MaxInFlight, config.MaxInFlightBytes, config.MaxInFlightOutputs
 	core.MaxPayload, core.StoreSlots = b.Payload.MaxPayload()-inputHead, bus.MaxStoring
 	d.core = frontdoor.New(core)
 	d.broker = newNATSIngress(d, &core)
@@ -126,7 +126,15 @@ func (d *FrontDoor) Missing() string {
 		return why
 	}
 	s := d.snapshot()
-	return protocol.Serving{Stage: s.Stage, Epoch: s.Epoch, FrontDoor: protocol.FrontDoorOpen, Capacity: s.Capacity}.Missing()
+	return protocol.Serving{Stage: s.Stage, Epoch: s.Epoch, FrontDoor: d.config.taking(), Capacity: s.Capacity}.Missing()
+}
+
+// Unserved returns why requests to a model are not executed now although others are, "" if
+// they are.
+func (d *FrontDoor) Unserved(model string) string {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return d.core.Unserved(model)
 }
 
 // MaxBody is the largest message that a client may send on the broker, in bytes; what comes
@@ -192,7 +200,7 @@ func (d *FrontDoor) open(starting context.Context) error {
 func (d *FrontDoor) heartbeat() protocol.Heartbeat {
 	d.mu.Lock()
 	ended := d.checkConnection(nil)
-	h := d.core.Heartbeat(!d.closed)
+	h := d.core.Heartbeat(d.taking)
 	d.unlock(ended)
 	return h
 }
@@ -222,6 +230,21 @@ func (d *FrontDoor) ask(questions []question) {
 		if err := bus.Publish(d.bus.Control, wire.Submissions, d.submitTo, &m); err != nil {
 			d.bus.Log.Debug("question not sent", "error", err) // the core asks again
 		}
+	}
+}
+
+// withdraw tells the scheduler that nobody waits for requests any more.
+func (d *FrontDoor) withdraw(requests []uint64) {
+	if len(requests) == 0 {
+		return
+	}
+	d.onControl.Lock()
+	defer d.onControl.Unlock()
+	d.mu.Lock()
+	m := protocol.SubmissionBatch{Door: d.id, Epoch: d.core.LastEpoch(), Withdrawn: requests}
+	d.mu.Unlock()
+	if err := bus.PublishCut(d.bus.Control, wire.Submissions, d.submitTo, &m, bus.HalfBatches); err != nil {
+		d.bus.Log.Debug("withdrawals not sent", "error", err) // they are executed, or end at their deadlines
 	}
 }
 

@@ -295,8 +295,8 @@ func TestEveryRequestIsAccountedFor(t *testing.T) {
 // than the broker keeps for one connection, also that of a worker which gets all of them.
 func TestWhatIsInFlightFitsTheBrokersQueue(t *testing.T) {
 	c := DefaultConfig()
-	if c.MaxInFlightBytes+bus.MaxPayload > bus.MaxWaiting {
-		t.Errorf("%d bytes in flight, and the broker keeps %d", c.MaxInFlightBytes, bus.MaxWaiting)
+	if most := max(c.MaxInFlightBytes, c.MaxInFlightOutputs); most+bus.MaxPayload > bus.MaxWaiting {
+		t.Errorf("%d bytes in flight, and the broker keeps %d", most, bus.MaxWaiting)
 	}
 	if tenant := c.Limits.Others.Bytes; tenant < 12*bus.MaxPayload {
 		t.Errorf("a client may have %d bytes in flight; 12 of the largest messages have %d", tenant, 12*bus.MaxPayload)

@@ -19,20 +19,21 @@ import (
 type live struct {
 	door      *FrontDoor
 	stats     *livestats.FrontDoor
+	shown     *shown
 	recent    *recent
-	shown     *bus.LiveStats
+	published *bus.LiveStats
 	questions *nats.Subscription
 }
 
 func newLive(d *FrontDoor) *live {
-	return &live{door: d, stats: livestats.NewFrontDoor(), recent: newRecent()}
+	return &live{door: d, stats: livestats.NewFrontDoor(), shown: &shown{stats: livestats.NewFrontDoor()}, recent: newRecent()}
 }
 
 // start starts the publication of statistics and the answers to questions; stop
 // ends both.
 func (l *live) start() (err error) {
 	b := l.door.bus
-	if l.shown, err = b.StartLiveStats(protocol.FrontDoor, protocol.DoorName(l.door.id), l); err != nil {
+	if l.published, err = b.StartLiveStats(protocol.FrontDoor, protocol.DoorName(l.door.id), l); err != nil {
 		return err
 	}
 	l.questions, err = b.Answer(protocol.FrontDoor, l.answer)
@@ -43,7 +44,8 @@ func (l *live) stop() {
 	if l == nil {
 		return // Start failed before
 	}
-	l.shown.Stop()
+	l.published.Stop()
+	l.shown.stop()
 	if l.questions != nil {
 		_ = l.questions.Unsubscribe() // the subscription ends with the connection at the latest
 	}
@@ -57,13 +59,19 @@ func (l *live) answered(r *frontdoor.Request) {
 	now := time.Now()
 	a := ofRequest(r, now)
 	l.recent.add(a)
-	l.stats.Answered(a.model, a.outcome.code, a.ended, a.cold)
+	l.count(a.model, a.outcome.code, a.ended, a.cold)
 }
 
 // refused records a message that never became a request.
 func (l *live) refused(refusal *protocol.Error) {
 	l.recent.add(answered{outcome: outcome{code: refusal.Code, why: refusal.Message}, arrived: time.Now()})
-	l.stats.Answered("", refusal.Code, 0, false)
+	l.count("", refusal.Code, 0, false)
+}
+
+// count counts an answer for who watches on the broker, and for who does in this process.
+func (l *live) count(model string, code protocol.Code, latency time.Duration, cold bool) {
+	l.stats.Answered(model, code, latency, cold)
+	l.shown.stats.Answered(model, code, latency, cold)
 }
 
 // Watch implements bus.StatsSource.
@@ -71,7 +79,12 @@ func (l *live) Watch(on bool, now time.Time) { l.stats.Watch(on, now) }
 
 // LiveStats implements bus.StatsSource.
 func (l *live) LiveStats(now time.Time) protocol.LiveStats {
-	f, s := l.stats.LiveStats(now), l.door.snapshot()
+	return l.fill(l.stats.LiveStats(now))
+}
+
+// fill adds the current state of the front door to statistics.
+func (l *live) fill(f protocol.LiveStats) protocol.LiveStats {
+	s := l.door.snapshot()
 	f.FrontDoor.Stage, f.FrontDoor.Epoch = max(s.Stage, protocol.Querying).String(), s.Epoch
 	f.FrontDoor.InFlight, f.FrontDoor.Models = s.InFlight, s.Models
 	return f

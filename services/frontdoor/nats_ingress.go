@@ -64,9 +64,6 @@ func (n *natsIngress) drain() {
 	if n.lanes == nil {
 		return
 	}
-	n.door.mu.Lock()
-	n.door.closed = true
-	n.door.mu.Unlock()
 	drained := make(chan struct{}, len(n.lines))
 	for _, l := range n.lines {
 		l.taking.SetClosedHandler(func(string) { drained <- struct{}{} })

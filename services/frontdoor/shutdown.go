@@ -4,6 +4,7 @@ import (
 	"time"
 
 	"clockwork/pkg/core/frontdoor"
+	"clockwork/pkg/protocol"
 )
 
 // Stop stops the front door: requests sent before are still taken and answered
@@ -11,6 +12,9 @@ import (
 // SHUTTING_DOWN.
 func (d *FrontDoor) Stop() {
 	defer d.unregister()
+	d.mu.Lock()
+	d.taking = protocol.FrontDoorClosed
+	d.mu.Unlock()
 	d.broker.drain()
 	if d.heartbeats != nil { // otherwise Start failed
 		d.finish()

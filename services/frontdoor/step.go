@@ -37,6 +37,9 @@ func (d *FrontDoor) carryOut(out *frontdoor.Output, ended []frontdoor.Ended) []f
 			d.submissions.Add(submission(r, now))
 		}
 	}
+	for _, r := range out.Withdraw {
+		d.withdrawn = append(d.withdrawn, r.ID.Seq)
+	}
 	for _, q := range out.Ask {
 		d.questions = append(d.questions, question{q.Epoch, submission(q.Request, clock.Now())})
 	}
@@ -71,12 +74,13 @@ func submission(r *frontdoor.Request, now protocol.Time) protocol.Submitted {
 
 // unlock releases the lock and answers the ended requests.
 func (d *FrontDoor) unlock(ended []frontdoor.Ended) {
-	questions := d.questions
-	d.questions = nil
+	questions, withdrawn := d.questions, d.withdrawn
+	d.questions, d.withdrawn = nil, nil
 	d.mu.Unlock()
 	d.ask(questions)
 	d.answerAll(ended)
 	d.submissions.Flush()
+	d.withdraw(withdrawn) // behind their submissions
 }
 
 // tick applies a Tick to the core.
@@ -86,19 +90,15 @@ func (d *FrontDoor) tick() {
 	d.unlock(d.decide(&frontdoor.Tick{}, d.checkConnection(nil)))
 }
 
-// checkConnection reports to the core that a connection to the broker is down, or
-// was broken in the meantime.
+// checkConnection reports to the core how the connections to the broker stand, if that
+// is news.
 func (d *FrontDoor) checkConnection(ended []frontdoor.Ended) []frontdoor.Ended {
-	up := d.bus.Connected()
-	switch n := d.bus.Reconnects(); {
-	case !up && !d.down:
-		d.down = true
-		return d.decide(&frontdoor.ConnectionDown{}, ended)
-	case up && (d.down || n != d.reconnects):
-		d.down, d.reconnects = false, n
-		return d.decide(&frontdoor.ConnectionBroke{}, ended)
+	now := frontdoor.Connection{Up: d.bus.Connected(), Breaks: d.bus.Reconnects() - d.reconnects}
+	if now == d.core.Connection() {
+		return ended
 	}
-	return ended
+	news := now // escapes, which now does not
+	return d.decide(&news, ended)
 }
 
 // wall converts an instant to wall-clock time; zero stays zero.

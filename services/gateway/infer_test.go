@@ -179,8 +179,8 @@ func TestRefusalsInTermsOfHTTP(t *testing.T) {
 		{"header twice", "a", body, append(head(size), head(size)...), 400, protocol.BadMessage, wire.HeaderLength},
 		{"header missing", "a", body, nil, 400, protocol.BadMessage, ""},
 		{"header 0, and JSON", "a", []byte(jsonInfer), head("0"), 400, protocol.InvalidInput, "bytes"},
-		{"header 0, two inputs", "pair", raw, head("0"), 400, protocol.InvalidInput, "2 inputs"},
-		{"header 0, a byte too few", "a", raw[:7], head("0"), 400, protocol.InvalidInput, "7 bytes"},
+		{"header 0, one of two inputs", "pair", raw, head("0"), 400, protocol.InvalidInput, "x FP32[2] (8 bytes), n UINT8[] (1 bytes), one after the other: 9 bytes in all, got 8"},
+		{"header 0, a byte too few", "a", raw[:7], head("0"), 400, protocol.InvalidInput, "8 bytes in all, got 7"},
 		{"a binary tensor a byte short", "a", body[:len(body)-1], head(size), 400, protocol.BadMessage, "7 bytes"},
 		{"a binary tensor and a byte", "a", append(bytes.Clone(body), 0), head(size), 400, protocol.BadMessage, "follow"},
 		{"deep JSON", "a", []byte(`{"inputs":` + strings.Repeat("[", 100_000) + strings.Repeat("]", 100_000) + `}`), nil, 400, protocol.BadMessage, "nested"},
@@ -215,7 +215,7 @@ func TestWhatNeedsNoBodyIsRefusedBeforeIt(t *testing.T) {
 	s := serving(t, nil)
 	for path, status := range map[string]string{"nobody": "404", "a": "413"} {
 		c := dial(t, s)
-		c.say("POST /v2/models/%s/infer HTTP/1.1\r\nHost: x\r\nContent-Length: 100000000\r\nExpect: 100-continue\r\n\r\n", path)
+		c.say("POST /v2/models/%s/infer HTTP/1.1\r\nHost: localhost\r\nContent-Length: 100000000\r\nExpect: 100-continue\r\n\r\n", path)
 		if line := c.line(); !strings.HasPrefix(line, "HTTP/1.1 "+status) {
 			t.Errorf("%s: %q, want %s", path, line, status)
 		}
@@ -224,9 +224,9 @@ func TestWhatNeedsNoBodyIsRefusedBeforeIt(t *testing.T) {
 
 func TestBeforeActivationRequestsAreRefused(t *testing.T) {
 	s := newStack(t, nil)
-	bustest.Until(t, "the front door is open", func() bool { return s.infer("a", []byte(jsonInfer)).field("code") == string(protocol.SchedulerLost) })
+	bustest.Until(t, "the front door is open", func() bool { return s.infer("a", []byte(jsonInfer)).field("code") == string(protocol.NotActive) })
 	a := s.infer("a", []byte(jsonInfer))
-	if a.status != http.StatusServiceUnavailable || a.header.Get("Retry-After") != "1" {
+	if a.status != http.StatusServiceUnavailable || a.header.Get("Retry-After") != "1" || a.field("stage") != "QUERYING" || a.field("retryable") != true {
 		t.Errorf("%d %v %s", a.status, a.header, a.body)
 	}
 	if status, body := s.get("/v2/health/ready"); status != http.StatusServiceUnavailable || !strings.HasPrefix(body, `{"live":true,"ready":false,"why":"the stage is `) {
@@ -264,14 +264,15 @@ func TestALateAnswerIs504(t *testing.T) {
 	}
 }
 
-// TestWhoGoesAwayIsNotWaitedFor: what no worker was given is cancelled, and counted.
+// TestWhoGoesAwayIsNotWaitedFor: what no worker was given is withdrawn from the scheduler, and
+// counted.
 func TestWhoGoesAwayIsNotWaitedFor(t *testing.T) {
 	s := serving(t, nil)
 	s.silent.Store(true)
 	outcomes := make(chan protocol.Code, 10)
 	s.heard(outcomes)
 	c := dial(t, s)
-	c.say("POST /v2/models/a/infer HTTP/1.1\r\nHost: x\r\nContent-Length: %d\r\n\r\n%s", len(jsonInfer), jsonInfer)
+	c.say("POST /v2/models/a/infer HTTP/1.1\r\nHost: localhost\r\nContent-Length: %d\r\n\r\n%s", len(jsonInfer), jsonInfer)
 	bustest.Until(t, "it is submitted", func() bool { return s.submitted.Load() == 1 })
 	_ = c.Close()
 	if code := bustest.Next(t, "the end of the request", outcomes); code != protocol.Cancelled {

@@ -47,7 +47,7 @@ type rawClient struct {
 
 func dial(t testing.TB, s *stack) *rawClient {
 	t.Helper()
-	c, err := net.Dial("tcp", s.config.Listener.Addr().String())
+	c, err := net.Dial("tcp", s.config.HTTP.Listener.Addr().String())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -74,8 +74,8 @@ func (c *rawClient) line() string {
 func TestWhatAClientMaySee(t *testing.T) {
 	s := serving(t, nil)
 	for path, want := range map[string]string{
-		"/v2":                     `{"extensions":["binary_tensor_data","model_configuration"],"name":"clockwork","version":"v0"}`,
-		"/v2/":                    `{"extensions":["binary_tensor_data","model_configuration"],"name":"clockwork","version":"v0"}`,
+		"/v2":                     `{"extensions":["binary_tensor_data","model_configuration","statistics"],"name":"clockwork","version":"v0"}`,
+		"/v2/":                    `{"extensions":["binary_tensor_data","model_configuration","statistics"],"name":"clockwork","version":"v0"}`,
 		"/v2/health/live":         `{"live":true,"ready":true}`,
 		"/v2/health/ready":        `{"live":true,"ready":true}`,
 		"/v2/models/a/ready":      `{"live":true,"ready":true,"name":"a"}`,
@@ -91,6 +91,39 @@ func TestWhatAClientMaySee(t *testing.T) {
 	}
 }
 
+// TestAModelThatIsNotServedIsNotReady, although others are, and none is if all are refused.
+func TestAModelThatIsNotServedIsNotReady(t *testing.T) {
+	s := serving(t, nil)
+	for _, c := range []struct {
+		what, path, says string // says is in the answer of an unready one
+		change           func(*protocol.Heartbeat)
+	}{
+		{"quarantined", "/v2/models/a/ready", "quarantined", func(h *protocol.Heartbeat) {
+			h.Quarantined, h.Capacity.Refused = []protocol.QuarantinedModel{{Name: "a", Left: time.Minute}}, 1
+		}},
+		{"well again", "/v2/models/a/ready", "", func(*protocol.Heartbeat) {}},
+		{"held by no GPU", "/v2/models/a/versions/1/ready", "no GPU", func(h *protocol.Heartbeat) {
+			h.Unavailable, h.Capacity.Unavailable = []string{"a"}, 1
+		}},
+		{"all that are held are quarantined", "/v2/health/ready", "quarantined", func(h *protocol.Heartbeat) {
+			h.Capacity.Unavailable, h.Capacity.Refused = 1, 2
+		}},
+	} {
+		s.scheduler.Store(&c.change)
+		want := http.StatusOK
+		if c.says != "" {
+			want = http.StatusServiceUnavailable
+		}
+		bustest.Until(t, c.what, func() bool {
+			status, body := s.get(c.path)
+			return status == want && strings.Contains(body, c.says)
+		})
+		if status, _ := s.get("/v2/models/big/ready"); (status == http.StatusOK) != strings.Contains(c.path, "models") {
+			t.Errorf("%s: another model is %d", c.what, status)
+		}
+	}
+}
+
 func TestPathsAndMethodsThatAreNone(t *testing.T) {
 	s := serving(t, nil)
 	for _, c := range []struct {
@@ -98,16 +131,16 @@ func TestPathsAndMethodsThatAreNone(t *testing.T) {
 		status       int
 		says         string
 	}{
-		{"GET", "/", 404, "/v2"}, {"GET", "/v1/models/a", 404, "/v2"}, {"GET", "/v2/models", 404, ""}, {"GET", "/v2/models//ready", 404, ""},
+		{"GET", "/v1/models/a", 404, "/v2"}, {"GET", "/v2/models", 404, ""}, {"GET", "/v2/models//ready", 404, ""},
 		{"GET", "/v2/models/a/b/c/d/e", 404, ""}, {"GET", "/v2/models/nobody", 404, "nobody"}, {"GET", "/v2/models/A", 404, "a-z"}, {"GET", "/v2/models/nobody/ready", 404, "nobody"},
 		{"GET", "/v2/models/big/versions/2", 404, "version 3"}, {"GET", "/v2/../../etc/passwd", 404, ""}, {"GET", "/v2/models/%zz", 400, ""},
 		{"GET", "/v2/models/a/infer", 405, "POST"}, {"POST", "/v2", 405, "GET"}, {"DELETE", "/v2/models/a", 405, "GET"}, {"TRACE", "/v2", 405, "GET"}, {"POST", "/v2/health/live", 405, "GET"},
-		{"POST", "/v2/repository/index", 501, "clockwork load"}, {"POST", "/v2/repository/models/a/load", 501, "clockwork load"}, {"GET", "/v2/models/a/stats", 501, "statistics"},
+		{"POST", "/v2/repository/index", 501, "clockwork load"}, {"POST", "/v2/repository/models/a/load", 501, "clockwork load"}, {"GET", "/v2/models/nobody/stats", 404, "nobody"}, {"POST", "/v2/models/stats", 405, "GET"},
 		{"GET", "/v2/systemsharedmemory/status", 501, "shared memory"}, {"POST", "/v2/models/a/generate", 501, "generation"},
 		{"GET", "/v2/trace/setting", 501, ""}, {"POST", "/v2/logging", 501, ""},
 	} {
 		c2 := dial(t, s)
-		c2.say("%s %s HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n", c.method, c.path)
+		c2.say("%s %s HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n", c.method, c.path)
 		line := c2.line()
 		rest, _ := io.ReadAll(c2.in)
 		if !strings.HasPrefix(line, fmt.Sprint("HTTP/1.1 ", c.status)) || !strings.Contains(string(rest), c.says) || strings.Contains(string(rest), ".go:") {
@@ -116,47 +149,17 @@ func TestPathsAndMethodsThatAreNone(t *testing.T) {
 	}
 }
 
-// TestEveryCodeHasItsStatus walks the table of codes: what HTTP says of each, and whether it
-// is worth another try.
-func TestEveryCodeHasItsStatus(t *testing.T) {
-	for _, row := range protocol.Codes {
-		w := &recorder{header: http.Header{}}
-		c := &call{server: &server{config: DefaultConfig(), log: nil}, w: w}
-		if row.Code == protocol.OK {
-			continue
-		}
-		c.refuse(protocol.Refusal(row.Code))
-		if w.status != row.Number || w.status < 400 || (w.header.Get("Retry-After") != "") != row.Retryable || !strings.Contains(string(w.body), `"code":"`+string(row.Code)+`"`) {
-			t.Errorf("%s: %d %v %s", row.Code, w.status, w.header, w.body)
-		}
-	}
-	if why := (&protocol.Error{RetryMS: 2100}); retryAfter(why) != "3" {
-		t.Errorf("2.1 s are %s s", retryAfter(why))
-	}
-}
-
-// recorder keeps an answer.
-type recorder struct {
-	header http.Header
-	status int
-	body   []byte
-}
-
-func (w *recorder) Header() http.Header         { return w.header }
-func (w *recorder) WriteHeader(code int)        { w.status = code }
-func (w *recorder) Write(b []byte) (int, error) { w.body = append(w.body, b...); return len(b), nil }
-
 // TestSlowClientsAreGivenUp: whoever does not send its headers or its body in time loses its
 // connection, and holds no bytes; others are served meanwhile.
 func TestSlowClientsAreGivenUp(t *testing.T) {
 	s := serving(t, func(c *Config) {
-		c.HeaderTime, c.BodyTime, c.ReadingBytes = 200*time.Millisecond, 200*time.Millisecond, 1<<20
+		c.HTTP.HeaderTime, c.HTTP.BodyTime, c.ReadingBytes = 200*time.Millisecond, 200*time.Millisecond, 1<<20
 	})
 	var slow []*rawClient
 	for i := range 20 {
 		c := dial(t, s)
 		if i%2 == 0 {
-			c.say("POST /v2/models/a/infer HTTP/1.1\r\nHost: x\r\nContent-Length: 500000\r\n\r\n{")
+			c.say("POST /v2/models/a/infer HTTP/1.1\r\nHost: localhost\r\nContent-Length: 500000\r\n\r\n{")
 		} else {
 			c.say("POST /v2/models/a/infer HTTP/1.1\r\nHost: ")
 		}
@@ -179,10 +182,10 @@ func TestSlowClientsAreGivenUp(t *testing.T) {
 // TestWhoDoesNotReadIsGivenUp: answers wait for a client for a bounded time, and then its
 // connection ends; others are served meanwhile.
 func TestWhoDoesNotReadIsGivenUp(t *testing.T) {
-	s := serving(t, func(c *Config) { c.AnswerTime = 200 * time.Millisecond })
+	s := serving(t, func(c *Config) { c.HTTP.AnswerTime = 200 * time.Millisecond })
 	const many = 200 // more than the buffers of the connection hold
 	head := `{"inputs":[{"name":"x","shape":[1,100000],"datatype":"UINT8","parameters":{"binary_data_size":100000}}]}`
-	one := fmt.Sprintf("POST /v2/models/big/infer HTTP/1.1\r\nHost: x\r\n%s: %d\r\nContent-Length: %d\r\n\r\n%s%s",
+	one := fmt.Sprintf("POST /v2/models/big/infer HTTP/1.1\r\nHost: localhost\r\n%s: %d\r\nContent-Length: %d\r\n\r\n%s%s",
 		wire.HeaderLength, len(head), len(head)+100_000, head, strings.Repeat("\xff", 100_000))
 	c := dial(t, s)
 	for range many {
@@ -213,24 +216,45 @@ func TestBodiesThatAreReadAreBounded(t *testing.T) {
 	}
 }
 
-// TestConnectionsAreBounded: those beyond the bound wait until another one ends.
+// TestConnectionsAreBounded: those beyond the bound are told so, and end; once another one has
+// ended there is room.
 func TestConnectionsAreBounded(t *testing.T) {
-	s := serving(t, func(c *Config) { c.Connections = 2 })
+	s := serving(t, func(c *Config) { c.HTTP.Connections = 2 })
 	s.client.CloseIdleConnections()
-	first, second, third := dial(t, s), dial(t, s), dial(t, s)
-	for _, c := range []*rawClient{first, second, third} {
-		c.say("GET /v2/health/live HTTP/1.1\r\nHost: x\r\n\r\n")
+	var served, others []*rawClient
+	bustest.Until(t, "two connections are served", func() bool { // the one of the wait before may be open yet
+		c := dial(t, s)
+		c.say("GET /v2/health/live HTTP/1.1\r\nHost: localhost\r\n\r\n")
+		if c.line() == "HTTP/1.1 200 OK" {
+			served = append(served, c)
+		}
+		return len(served) == 2
+	})
+	for range 3 * maxTold {
+		others = append(others, dial(t, s))
 	}
-	for _, c := range []*rawClient{first, second} {
-		if line := c.line(); line != "HTTP/1.1 200 OK" {
-			t.Errorf("%q", line)
+	for _, c := range others[:maxTold/2] { // as many as may be told at a time, and some
+		c.say("POST /v2/models/a/infer HTTP/1.1\r\nHost: localhost\r\nContent-Length: %d\r\n\r\n%s", len(jsonInfer), jsonInfer)
+		told, err := io.ReadAll(c.in)
+		if err != nil || !strings.HasPrefix(string(told), "HTTP/1.1 503 ") || !strings.Contains(string(told), "Retry-After: 1\r\n") || !strings.Contains(string(told), `"code":"OVERLOADED"`) {
+			t.Errorf("%q, %v", told, err)
 		}
 	}
-	_ = first.Close()
-	if line := third.line(); line != "HTTP/1.1 200 OK" {
-		t.Errorf("after another one ended: %q", line)
+	for _, c := range others[maxTold/2:] { // told or not, it ends
+		if told, _ := io.ReadAll(c.in); len(told) > 0 && !strings.Contains(string(told), `"limit":2`) {
+			t.Errorf("%q", told)
+		}
 	}
+	_ = served[0].Close()
+	bustest.Until(t, "there is room again", func() bool {
+		c := dial(t, s)
+		c.say("GET /v2/health/live HTTP/1.1\r\nHost: localhost\r\n\r\n")
+		return c.line() == "HTTP/1.1 200 OK"
+	})
 }
+
+// maxTold is how many connections are told at a time that there are too many.
+const maxTold = 64
 
 // TestAStoppingGateway: it is not ready from the signal on, serves until it ends, and answers
 // what it has.

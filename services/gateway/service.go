@@ -8,13 +8,14 @@ import (
 	bus "clockwork/pkg/adapter/nats"
 	"clockwork/pkg/protocol"
 	"clockwork/services/frontdoor"
+	"clockwork/services/gateway/oip"
 	"clockwork/services/host"
 )
 
 // Module is the fx module of a gateway.
 var Module = host.Module[*Service]("gateway", NewService)
 
-// Service is a gateway: a front door without clients on the broker, and a server of HTTP.
+// Service is a gateway: a front door without clients on the broker, and servers of HTTP and gRPC.
 type Service struct {
 	config Config
 	broker bus.Config
@@ -39,9 +40,16 @@ func NewService(config Config, broker bus.Config) (*Service, error) {
 func (s *Service) Run(ctx context.Context) error {
 	started := s.config.Telemetry.Starting(protocol.FrontDoor, "")
 	defer started()
-	server := newServer(s.config, s.broker.Log)
-	server.start()
-	defer server.stop()
+	server := oip.NewServer(oip.Config{Version: s.config.Version, DefaultSLO: s.config.DefaultSLO, ReadingBytes: s.config.ReadingBytes, Gate: s.config.Gate, Telemetry: s.config.Telemetry})
+	s.config.HTTP.TLS, s.config.GRPC.TLS = s.config.Gate.TLS(), s.config.Gate.TLS()
+	var watching host.Tasks
+	defer watching.Stop()
+	watched, unwatch := context.WithCancel(context.Background())
+	defer unwatch()
+	watching.Start(func() { s.config.Gate.Watch(watched, s.broker.Log) })
+	in, failed := s.ingresses(server), make(chan error, 2)
+	in.start(func(err error) { failed <- err })
+	defer in.stop()
 	b, err := bus.Open(ctx, s.broker)
 	if err != nil {
 		return err
@@ -55,15 +63,16 @@ func (s *Service) Run(ctx context.Context) error {
 	if err := door.Start(ctx); err != nil {
 		return err
 	}
-	server.open(door)
+	server.Open(door)
 	started()
 	select {
 	case <-ctx.Done():
 		err = nil
-	case err = <-server.failed:
+	case err = <-failed:
 	}
-	server.close()
+	in.close()
+	server.Close()
 	door.Stop()
-	server.stop() // the answers are written first, and then the broker is left
+	in.stop() // the answers are written first, and then the broker is left
 	return err
 }

@@ -14,6 +14,7 @@ import (
 	natsserver "github.com/nats-io/nats-server/v2/server"
 	"github.com/nats-io/nats.go"
 	"go.uber.org/goleak"
+	"google.golang.org/grpc"
 
 	bus "clockwork/pkg/adapter/nats"
 	"clockwork/pkg/protocol"
@@ -34,10 +35,14 @@ type stack struct {
 	config Config
 	client http.Client
 	url    string
+	grpc   *grpc.ClientConn
 	stop   func()
+	token  string // of all requests over HTTP that have none, "" for none
 	// silent: the scheduler decides nothing; submitted counts what it was given.
 	silent    atomic.Bool
 	submitted atomic.Int64
+	// scheduler changes what the scheduler's heartbeats say, nil for nothing.
+	scheduler atomic.Pointer[func(*protocol.Heartbeat)]
 }
 
 // models of the stack: a and pair, whose outputs are its inputs.
@@ -71,10 +76,14 @@ func newStack(t testing.TB, change func(*Config)) *stack {
 		}
 	}
 	var err error
-	if s.config.Listener, err = net.Listen("tcp", "127.0.0.1:0"); err != nil {
+	if s.config.HTTP.Listener, err = net.Listen("tcp", "127.0.0.1:0"); err != nil {
 		t.Fatal(err)
 	}
-	s.url = "http://" + s.config.Listener.Addr().String()
+	s.url = "http://" + s.config.HTTP.Listener.Addr().String()
+	if s.config.GRPC.Listener, err = net.Listen("tcp", "127.0.0.1:0"); err != nil {
+		t.Fatal(err)
+	}
+	s.grpc = s.dialGRPC()
 	service, err := NewService(s.config, bustest.Config(srv, ""))
 	if err != nil {
 		t.Fatal(err)
@@ -104,7 +113,11 @@ func (s *stack) activate() {
 		}
 	}
 	beats := s.bus.StartHeartbeats(protocol.Scheduler, "s1", func() protocol.Heartbeat {
-		return protocol.Heartbeat{Incarnation: 1, Epoch: 1, State: protocol.SchedulerActive, Capacity: protocol.Capacity{GPUs: 1, Models: 3}}
+		beat := protocol.Heartbeat{Incarnation: 1, Epoch: 1, State: protocol.SchedulerActive, Capacity: protocol.Capacity{GPUs: 1, Models: 3}}
+		if change := s.scheduler.Load(); change != nil {
+			(*change)(&beat)
+		}
+		return beat
 	})
 	s.t.Cleanup(beats.Stop)
 	bustest.Until(s.t, "the gateway serves", func() bool {
@@ -123,12 +136,16 @@ func (s *stack) on(subject string, f nats.MsgHandler) {
 	}
 }
 
-// schedule gives each request to the worker.
+// schedule gives each request to the worker, and refuses what is withdrawn.
 func (s *stack) schedule(m *nats.Msg) {
 	b, fault := wire.Submissions.Decode(m.Data)
 	if fault != nil {
 		s.t.Error(fault)
 		return
+	}
+	for _, seq := range b.Withdrawn {
+		decisions := []protocol.Dispatch{{ID: protocol.RequestID{Door: b.Door, Seq: seq}, Kind: protocol.Refuse, Epoch: 1, Refusal: protocol.Refusal(protocol.Cancelled)}}
+		s.publish(s.bus.Subjects.Dispatch(b.Door), wire.Dispatches.Encode(&decisions))
 	}
 	for _, r := range b.Requests {
 		if r.Reply != "" {
@@ -196,6 +213,9 @@ func (s *stack) do(method, path string, body io.Reader, headers ...string) answe
 	}
 	for i := 0; i < len(headers); i += 2 {
 		r.Header.Add(headers[i], headers[i+1])
+	}
+	if s.token != "" && r.Header.Get("Authorization") == "" {
+		r.Header.Set("Authorization", "Bearer "+s.token)
 	}
 	res, err := s.client.Do(r)
 	if err != nil {

@@ -82,35 +82,20 @@ func (s *Service) hearResults() {
 
 // read reads the profiles of earlier jobs.
 func (s *Service) read(ctx context.Context, read measure.Read) {
-	profiles, err := readProfiles(read.Keys, func(key measure.Wanted) (protocol.Profile, bool, error) {
-		return s.profiles.Profile(ctx, protocol.Profile{Digest: key.Digest, Backend: key.Backend, BackendVersion: key.BackendVersion, GPUType: key.GPUType})
-	})
-	if err != nil {
-		s.bus.Log.Warn("stored profiles not read; what they are of is measured again", "read", len(profiles), "of", len(read.Keys), "error", err)
-	}
-	s.step(measure.ProfilesRead{Job: read.Job, Profiles: profiles})
-}
-
-// mostUnread is how many profiles in a row may not be read: a store that does not answer costs
-// seconds for each, and there may be tens of thousands.
-const mostUnread = 3
-
-// readProfiles returns the stored profiles of these keys, and the last error. It gives up after
-// mostUnread errors in a row.
-func readProfiles(keys []measure.Wanted, get func(measure.Wanted) (protocol.Profile, bool, error)) (profiles []protocol.Profile, last error) {
-	unread := 0
-	for _, key := range keys {
-		p, found, err := get(key)
-		if err == nil {
-			unread = 0
-		} else if unread, last = unread+1, err; unread == mostUnread {
-			break
+	var last error
+	reading := measure.NewReading(read)
+	for key, more := reading.Next(); more; key, more = reading.Next() {
+		p, found, err := s.profiles.Profile(ctx, protocol.Profile{Digest: key.Digest, Backend: key.Backend, BackendVersion: key.BackendVersion, GPUType: key.GPUType})
+		if err != nil {
+			last = err
 		}
-		if found {
-			profiles = append(profiles, p)
-		}
+		reading.Got(p, found, err != nil)
 	}
-	return profiles, last
+	done := reading.Done()
+	if last != nil {
+		s.bus.Log.Warn("stored profiles not read; what they are of is measured again", "read", len(done.Profiles), "of", len(read.Keys), "error", last)
+	}
+	s.step(done)
 }
 
 // store writes a profile, so that an interrupted job can resume.

@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"os"
-	"strconv"
 	"sync"
 	"time"
 
@@ -231,19 +230,10 @@ func (s *Service) onResult(m *nats.Msg) {
 	}
 }
 
-// heartbeat reports the current job, so that the controller can send a lost job
-// again. The controller sends no job to a standby.
 func (s *Service) heartbeat() protocol.Heartbeat {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	h := protocol.Heartbeat{Incarnation: s.id, State: "idle"}
-	if job := s.machine.Job(); job != 0 {
-		h.State = protocol.ServiceState(strconv.FormatUint(job, 10))
-		h.InFlight = 1
-	} else if !s.working {
-		h.State = protocol.Standby
-	}
-	return h
+	return s.machine.Heartbeat(s.working)
 }
 
 func (s *Service) setWorking(working bool) {

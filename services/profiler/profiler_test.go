@@ -4,7 +4,6 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
-	"strconv"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -205,9 +204,9 @@ func TestAJobWhoseGPUsAreLostEndsWithoutAReport(t *testing.T) {
 	w.Script(func(protocol.Action) *protocol.Result { return &protocol.Result{} })
 	b.profiler()
 	job := b.give(specs(1), w)
-	b.awaitBeat(func(h protocol.Heartbeat) bool { return h.State == protocol.ServiceState(strconv.FormatUint(job, 10)) })
+	b.awaitBeat(func(h protocol.Heartbeat) bool { return h.State == protocol.Busy && h.Job == job })
 	w.Stop()
-	b.awaitBeat(func(h protocol.Heartbeat) bool { return h.State == "idle" })
+	b.awaitBeat(func(h protocol.Heartbeat) bool { return h.State == protocol.Idle })
 	again := bustest.StartWorker(t, b.bus, "w1", "t4")
 	if report := b.measured(specs(1), again); len(report.Profiles) != 1 {
 		t.Errorf("report: %+v", report)

@@ -44,7 +44,7 @@ func mortalDoor(d *door, epoch uint64) *mortal {
 
 func (m *mortal) beat() {
 	m.heartbeats = m.own.StartHeartbeats(protocol.FrontDoor, protocol.DoorName(m.id), func() protocol.Heartbeat {
-		return protocol.Heartbeat{Incarnation: m.id, Epoch: m.epoch, State: "open"}
+		return protocol.Heartbeat{Incarnation: m.id, Epoch: m.epoch, State: protocol.FrontDoorOpen}
 	})
 }
 

@@ -38,7 +38,7 @@ func TestG7OnlyTheStoreMakesAnEpoch(t *testing.T) {
 	state := protocol.ClockworkState{PageSize: 1 << 20, Models: models(), Profiles: profiles("t4"), Workers: []protocol.WorkerState{lean(w)}}
 	for i, lie := range []uint64{given + 1, given + 1<<40, 1<<64 - 2} {
 		state.Workers = append(state.Workers, protocol.WorkerState{ID: "liar" + string(rune('a'+i)), Incarnation: 1, Epoch: lie})
-		beat := protocol.Heartbeat{Incarnation: 1, Epoch: lie, ClockEpoch: given, State: "idle"}
+		beat := protocol.Heartbeat{Incarnation: 1, Epoch: lie, ClockEpoch: given, State: protocol.Idle}
 		d.publish(d.bus.Subjects.Heartbeat(protocol.FrontDoor, protocol.DoorName(7)), wire.Heartbeat.Encode(&beat))
 		d.publish(d.bus.Subjects.Heartbeat(protocol.Worker, state.Workers[i+1].ID), wire.Heartbeat.Encode(&beat))
 	}

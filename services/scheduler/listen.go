@@ -72,12 +72,15 @@ func (t *term) onSubmit(m *nats.Msg) {
 	}
 	t.report = sched.AnswersReported{FrontDoor: door, Epoch: b.Epoch, Answered: b.Answered}
 	t.step(&t.report)
+	for _, seq := range b.Withdrawn {
+		t.step(&sched.Withdraw{ID: protocol.RequestID{Door: door, Seq: seq}})
+	}
 	for i := range b.Requests {
 		t.reportTraced(&b.Requests[i])
 		t.submit = sched.Submitted{Submitted: b.Requests[i], Epoch: b.Epoch}
 		t.step(&t.submit)
 	}
-	t.flushLast(m.Sub, len(b.Requests))
+	t.flushLast(m.Sub, len(b.Requests)+len(b.Withdrawn))
 }
 
 // noResponders is the broker's status for a request without a subscriber.
@@ -94,8 +97,7 @@ func (t *term) onNoResponders(door uint64, number string) {
 	if t.ended {
 		return
 	}
-	t.checkHearing()
-	t.step(&sched.NoResponders{FrontDoor: door, Question: question})
+	t.step(&sched.NoResponders{FrontDoor: door, Question: question, Missed: missedBy(t.bus)})
 }
 
 func (t *term) onFrontDoorBeat(h protocol.Heartbeat) {
@@ -104,17 +106,7 @@ func (t *term) onFrontDoorBeat(h protocol.Heartbeat) {
 	if t.ended {
 		return
 	}
-	t.checkHearing()
-	t.step(&sched.FrontDoorBeat{Heartbeat: h})
-}
-
-// checkHearing steps the core with MessagesMissed if messages may have been
-// missed. The caller holds the lock.
-func (t *term) checkHearing() {
-	if missed := missedBy(t.bus); missed != t.missed {
-		t.missed = missed
-		t.step(&sched.MessagesMissed{})
-	}
+	t.step(&sched.FrontDoorBeat{Heartbeat: h, Missed: missedBy(t.bus)})
 }
 
 // missedBy counts how many times messages from the broker may have been lost.

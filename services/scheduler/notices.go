@@ -107,6 +107,8 @@ func (t *term) say(n sched.Note) {
 		log.Warn("too many open requests: if a front door dies, some of its requests get no answer", "limit", n.Count)
 	case sched.NoteEpochDoubted:
 		t.bus.Doubt(fmt.Sprintf("%s says that it obeys epoch %d, this is %d", n.ID, n.Epoch, t.epoch))
+	case sched.NoteSetSwitched:
+		log.Info("another set of models is served", "set", n.Set, "models", n.Count)
 	case sched.NoteForgotten:
 		warn("connection to the broker was lost: if their front door dies, these requests get no answer", "requests", n.Count)
 	}

@@ -51,8 +51,7 @@ type term struct {
 	report    sched.AnswersReported // reused for every event, as the next two
 	submit    sched.Submitted
 	result    sched.Result
-	unsent    int    // submissions and results since the last flush
-	missed    uint64 // missedBy at the last check
+	unsent    int // submissions and results since the last flush
 }
 
 // These bound messages.
@@ -82,13 +81,12 @@ func newTerm(config Config, id uint64, b *bus.Bus, epoch uint64) (*term, error) 
 		workers: bus.NewOutboxes(bus.Cut[protocol.Action]{Items: maxActions}, func(worker string) func([]protocol.Action) {
 			return decisions(b, wire.Actions, b.Subjects.Action(worker))
 		}),
-		wake:   protocol.Never,
-		missed: missedBy(b),
+		wake: protocol.Never,
 	}
 	t.results = b.NewResults(t.issuer)
 	setup := sched.TermSetup{
 		Setup: sched.Setup{Policy: config.Policy, Config: config.Core},
-		Term:  sched.TermConfig{Epoch: epoch, Issuer: t.issuer, Question: bus.RandomID(), Subjects: b.Subjects},
+		Term:  sched.TermConfig{Epoch: epoch, Issuer: t.issuer, Question: bus.RandomID(), Missed: missedBy(b), Subjects: b.Subjects},
 	}
 	t.core, t.observers = sched.NewTerm(core, setup.Term), config.Observers
 	t.observers.Begin(setup)

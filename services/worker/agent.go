@@ -90,7 +90,7 @@ func (a *agent) coreConfig() work.Config {
 	c.GenerateInputs, c.Ahead, c.InputWait = a.config.GenerateInputs, a.config.Ahead, a.config.InputWait
 	c.MaxQueued, c.MaxInputs, c.MaxInputBytes = a.config.MaxQueued, a.config.MaxInputs, a.config.MaxInputBytes
 	c.MaxModels, c.MaxOutput = a.config.MaxModels, a.outputs.limit()
-	c.Overdue = a.config.Overdue
+	c.Overdue, c.RestartWithin = a.config.Overdue, a.config.RestartWithin
 	for _, g := range a.gpus {
 		c.GPUs = append(c.GPUs, work.GPU{UUID: g.info.UUID, Type: g.info.Type, Pages: g.info.Pages, PageSize: g.info.PageSize, Processor: g.info.Processor})
 	}

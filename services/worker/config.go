@@ -44,6 +44,9 @@ type Config struct {
 	// Overdue says when an execution or a transfer counts as hung: the worker ends the
 	// executor of its GPU.
 	Overdue work.Overdue
+	// RestartWithin is how long the executor after one that ended may take to be ready, default
+	// 15 s; then it is ended, and another started, which has longer. 0 for any time.
+	RestartWithin time.Duration
 	// NameWait is how long the name or a device may stay held before its holder counts as
 	// alive: the lease of a killed worker outlives it by seconds.
 	NameWait time.Duration
@@ -65,6 +68,7 @@ func DefaultConfig(name string, open func(devices []string) (backend.Backend, er
 		MaxInputs:     65536,
 		InputWait:     time.Minute,
 		Overdue:       work.DefaultOverdue(),
+		RestartWithin: work.Defaults().RestartWithin,
 		NameWait:      6 * time.Second,
 		Finish:        5 * time.Second,
 		MaxModels:     65536,
@@ -80,6 +84,8 @@ func (c Config) Validate() error {
 		return fmt.Errorf("worker %s has no backend", c.Name)
 	case c.Ahead <= 0 || c.InputWait <= 0 || c.NameWait <= 0 || c.Finish <= 0:
 		return fmt.Errorf("ahead is %v, input-wait %v, name-wait %v, finish %v; all must be positive", c.Ahead, c.InputWait, c.NameWait, c.Finish)
+	case c.RestartWithin < 0:
+		return fmt.Errorf("restart-within is %v; it must be 0 or positive", c.RestartWithin)
 	case !(c.Overdue.Factor >= 0 && c.Overdue.Factor <= 1e6) || c.Overdue.Floor < 0 || c.Overdue.Unmeasured < 0:
 		return fmt.Errorf("what is overdue: factor %v, floor %v, unmeasured %v; all must be 0 or positive, the factor at most a million",
 			c.Overdue.Factor, c.Overdue.Floor, c.Overdue.Unmeasured)

@@ -69,6 +69,14 @@ func (a *agent) endOverdue(o *work.Order) {
 		a.config.Overdue.After(o.Action.Expected).Round(time.Millisecond), expected))
 }
 
+// endStart ends the start of an executor that counts as hung; another one is started. The
+// caller holds the lock.
+func (a *agent) endStart(s work.HungStart) {
+	g := a.gpus[s.GPU]
+	a.bus.Notice(slog.LevelWarn, "an executor does not become ready; it is ended, and another started", g.info.UUID, "gpu", s.GPU, "device", g.info.UUID, "after", s.After)
+	g.device.EndStart(fmt.Sprintf("it was not ready after %v", s.After))
+}
+
 // endBusy ends the executors of GPUs that are still at something when the worker stops:
 // it may never end.
 func (a *agent) endBusy() {

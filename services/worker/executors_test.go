@@ -137,6 +137,30 @@ func TestAnIdleExecutorThatEndsTakesTheWeights(t *testing.T) {
 	r.want(protocol.OK, loadWeights("a"))
 }
 
+// An executor that does not begin is ended, again and again, and who looks is told.
+func TestAnExecutorThatDoesNotBeginIsEnded(t *testing.T) {
+	b, log := newBench(1), &logtext.Buffer{}
+	r := startLoggedRig(t, b, log, func(c *Config) { c.RestartWithin = 50 * time.Millisecond })
+	b.watcher(backend.Notice{Kind: backend.ExecutorLost, Text: "killed"})
+	for range 2 {
+		if why := <-b.ended; why != "the start: it was not ready after 50ms" {
+			t.Fatalf("ended is %q", why)
+		}
+	}
+	b.watcher(backend.Notice{Kind: backend.ExecutorLost, Executor: 1, Text: "it did not start"})
+	if why := <-b.ended; why != "the start: it was not ready after 100ms" {
+		t.Fatalf("ended is %q", why)
+	}
+	if state := r.state(); !strings.Contains(state.GPUs[0].Stalled, "of the next ones 1 did not begin") {
+		t.Errorf("state %+v", state.GPUs[0])
+	}
+	awaitLine(t, log, "level=WARN", "an executor does not become ready", "gpu=0", "after=50ms")
+	b.watcher(backend.Notice{Kind: backend.ExecutorReady, Executor: 2})
+	if state := r.state(); state.GPUs[0].Stalled != "" {
+		t.Errorf("state %+v", state.GPUs[0])
+	}
+}
+
 // A worker that stops does not wait for what never ends.
 func TestAWorkerThatStopsEndsWhatHangs(t *testing.T) {
 	r := startRig(t, faulty(t), func(c *Config) {

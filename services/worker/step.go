@@ -61,6 +61,9 @@ func (a *agent) carryOut(out *work.Output) {
 	for _, o := range out.Overdue {
 		a.endOverdue(o)
 	}
+	for _, s := range out.HungStarts {
+		a.endStart(s)
+	}
 	for _, o := range out.GivenUp {
 		a.bus.Notice(slog.LevelWarn, "a load is given up; what it runs is ended", o.Action.Load.Path, "path", o.Action.Load.Path, "within", o.Action.Load.Within)
 		a.reads[o]()
@@ -90,6 +93,12 @@ func (a *agent) carryOut(out *work.Output) {
 	if len(out.Dropped) > 0 {
 		a.bus.Notice(slog.LevelWarn, "no room for inputs: the oldest that no action needs were dropped, or new ones", "",
 			"request", out.Dropped[0], "held", a.core.Snapshot().InputBytes)
+	}
+	if out.Renewed {
+		a.bus.Log.Info("the worker begins anew, to be measured; its models stay in memory", "incarnation", a.core.Incarnation())
+		if a.heartbeats != nil {
+			a.heartbeats.Now()
+		}
 	}
 	for _, o := range out.Loaded {
 		a.bus.Notice(slog.LevelInfo, "model loaded", o.Action.Load.Path, "path", o.Action.Load.Path, "copies", len(o.Action.Load.Names), "took", o.Exec.Device)

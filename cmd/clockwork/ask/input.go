@@ -13,7 +13,7 @@ import (
 )
 
 // ReadRequest reads a file that contains a request for a model, or the raw bytes of the
-// model's one input.
+// model's inputs: all items of the first, then all of the next.
 func ReadRequest(ctx context.Context, stack *client.Client, model, path string) (*protocol.InferRequest, error) {
 	body, err := os.ReadFile(path)
 	if err != nil {
@@ -37,18 +37,20 @@ func ReadRequest(ctx context.Context, stack *client.Client, model, path string) 
 	return &protocol.InferRequest{Inputs: inputs}, nil
 }
 
-// rawInput returns the model's one input from a file's bytes.
+// rawInput returns the inputs of a model from a file's bytes: of as many items as they are.
 func rawInput(ctx context.Context, stack *client.Client, model, path string, body []byte) ([]protocol.Tensor, error) {
 	m, refusal := stack.Model(ctx, model)
 	if refusal != nil {
 		return nil, refusal
 	}
 	size := m.ItemBytes()
-	if len(m.Inputs) != 1 || len(body) == 0 || size == 0 || int64(len(body))%size != 0 {
-		return nil, protocol.Errorf(protocol.InvalidInput, "%s holds %d bytes: neither a request nor a multiple of the %d bytes that an item of %s takes",
-			path, len(body), size, model)
+	if len(body) == 0 || size == 0 || int64(len(body))%size != 0 {
+		return nil, protocol.Errorf(protocol.InvalidInput, "%s holds %d bytes: neither a request nor a multiple of the %d bytes that an item of %s takes (%s)",
+			path, len(body), size, model, InputText(m.Inputs))
 	}
-	in := m.Inputs[0]
-	shape := append([]int64{int64(len(body)) / size}, in.Shape...)
-	return []protocol.Tensor{{Name: in.Name, Datatype: in.Datatype, Shape: shape, Data: body}}, nil
+	inputs, refusal := m.Cut(body, int(int64(len(body))/size))
+	if refusal != nil {
+		return nil, refusal
+	}
+	return inputs, nil
 }

@@ -5,6 +5,7 @@ import (
 	"io"
 	"slices"
 	"strconv"
+	"strings"
 
 	"clockwork/pkg/protocol"
 	"clockwork/pkg/watch/terminal"
@@ -44,6 +45,9 @@ func PrintModels(w io.Writer, width int, models []protocol.ModelState) error {
 		return err
 	}
 	for _, m := range models {
+		if m.NoBatch {
+			fmt.Fprintf(w, "%s has no batch dimension: a request is one item\n", m.Name)
+		}
 		if m.Mixes {
 			fmt.Fprintf(w, "%s runs at batch 1 only: its answer to an item depends on the other items of a batch\n", m.Name)
 		}
@@ -135,14 +139,20 @@ func median(m protocol.Measurement) string {
 	return terminal.Duration(m.P50)
 }
 
+// shownInputs is how many inputs of a model are shown.
+const shownInputs = 3
+
 // InputText is an abbreviation; ls --json prints the full specs.
 func InputText(specs []protocol.TensorSpec) string {
-	switch len(specs) {
-	case 0:
+	if len(specs) == 0 {
 		return "-"
-	case 1:
-		return string(specs[0].Datatype) + protocol.ShapeString(specs[0].Shape)
-	default:
-		return fmt.Sprintf("%d inputs", len(specs))
 	}
+	var texts []string
+	for _, s := range specs[:min(len(specs), shownInputs)] {
+		texts = append(texts, string(s.Datatype)+protocol.ShapeString(s.Shape))
+	}
+	if more := len(specs) - shownInputs; more > 0 {
+		texts = append(texts, fmt.Sprintf("%d more", more))
+	}
+	return strings.Join(texts, " ")
 }

@@ -36,9 +36,9 @@ func TestModelsTable(t *testing.T) {
 		t.Fatal(err)
 	}
 	command.Printed(t, `
-model    input            weights  pages  batch     load    infer
-ocr_rec  FP32[3,48,192]  10.0 MiB      1    1-8  1.20 ms  12.0 ms
-voice    2 inputs           900 B      1      1        -        -
+model    input                           weights  pages  batch     load    infer
+ocr_rec  FP32[3,48,192]                 10.0 MiB      1    1-8  1.20 ms  12.0 ms
+voice    FP32[3,48,192] FP32[3,48,192]     900 B      1      1        -        -
 voice is not served: its profile is zero
 `, out.String())
 }
@@ -68,10 +68,10 @@ func TestModelsTableNamesVersionsAndWorkersWithoutThem(t *testing.T) {
 		t.Fatal(err)
 	}
 	command.Printed(t, `
-model    version  input            weights  pages  batch     load    infer  GPU type
-ocr_rec        3  FP32[3,48,192]  10.0 MiB      1    1-8  1.20 ms  12.0 ms  cpu
-                                                          1.00 ms  3.00 ms  v100
-voice          -  2 inputs           900 B      1      1        -        -
+model    version  input                           weights  pages  batch     load    infer  GPU type
+ocr_rec        3  FP32[3,48,192]                 10.0 MiB      1    1-8  1.20 ms  12.0 ms  cpu
+                                                                         1.00 ms  3.00 ms  v100
+voice          -  FP32[3,48,192] FP32[3,48,192]     900 B      1      1        -        -
 voice is not served: its profile is zero
 voice is not served by worker w1: MODEL_NOT_FOUND: There is no model at this path.
 voice is not served by worker w2: MODEL_CHANGED: voice/1 is 0123 now, 4567 was loaded

@@ -28,7 +28,7 @@ type Bench struct {
 	Warmup      *time.Duration `env:"-" placeholder:"TIME" group:"Run" from:"0s" to:"672h" help:"The part at the begin that is sent and not measured, by default 2s, at most a tenth of the length."`
 	Connections int            `default:"2" env:"-" group:"Run" help:"Connections to the broker, which take turns."`
 	Payload     string         `enum:",generated,random" default:"" env:"-" placeholder:"KIND" group:"Run" help:"What requests bring: nothing (generated, the default), for which workers need --generate-inputs, or made-up inputs of the right shape (random)."`
-	Input       string         `type:"existingfile" env:"-" placeholder:"FILE" group:"Run" help:"Every request brings this: a JSON or msgpack request, or raw little-endian bytes for models with one input."`
+	Input       string         `type:"existingfile" env:"-" placeholder:"FILE" group:"Run" help:"Every request brings this: a JSON or msgpack request, or raw little-endian bytes: all items of the first input, then all of the next."`
 	Load        bool           `env:"-" group:"Run" help:"Load the models that the stack lacks, and wait until it is active."`
 	Up          bool           `env:"-" group:"Run" help:"Run a stack of its own in this process, with emulated GPUs, and load the models there."`
 	GPUs        *int           `name:"gpus" env:"-" placeholder:"N" group:"Run" help:"How many GPUs the stack of --up has, by default 1."`

@@ -127,6 +127,9 @@ func printCauses(w io.Writer, width int, s *explain.Summary) error {
 	if s.Forgotten > 0 {
 		about += fmt.Sprintf(", %d whose front door was lost", s.Forgotten)
 	}
+	if s.Withdrawn > 0 {
+		about += fmt.Sprintf(", %d withdrawn by their clients", s.Withdrawn)
+	}
 	fmt.Fprintln(w, cli.Folded(about, width))
 	if s.Failed == 0 {
 		return nil

@@ -114,8 +114,8 @@ func TestAFileThatIsNoWholeRecordingSaysSo(t *testing.T) {
 		"damaged":                     {spoiled(t, path, func(b []byte) []byte { b[len(b)/2] ^= 1; return b }), 1, "block before byte "},
 		"damaged in its second block": {spoiled(t, long, func(b []byte) []byte { b[len(b)-1000] ^= 1; return b }), 1, "its checksum is wrong; "},
 		"another version": {spoiled(t, path, func(b []byte) []byte {
-			return []byte(strings.Replace(string(b), "clockwork-recording 2\n", "clockwork-recording 1\n", 1))
-		}), 1, `its format is "clockwork-recording 1", this program reads "clockwork-recording 2"; use the version of Clockwork that made it`},
+			return []byte(strings.Replace(string(b), "clockwork-recording 3\n", "clockwork-recording 2\n", 1))
+		}), 1, `its format is "clockwork-recording 2", this program reads "clockwork-recording 3"; use the version of Clockwork that made it`},
 		"cut off at once":            {spoiled(t, path, func(b []byte) []byte { return b[:22] }), 1, "ends without a close after byte 22, before its first block was whole"},
 		"cut off in its first block": {spoiled(t, path, func(b []byte) []byte { return b[:1000] }), 1, "ends without a close after byte 22, before its first block was whole"},
 		"closed but of nothing":      {ofNothing(t), 1, "no scheduler's decisions are in it"},

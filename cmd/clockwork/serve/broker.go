@@ -5,7 +5,6 @@ import (
 	"log/slog"
 	"net"
 	"os"
-	"strconv"
 
 	"github.com/nats-io/nats-server/v2/server"
 
@@ -148,13 +147,9 @@ func StartConfigured(con *cli.Console, file, listen, data string, open bool) (*B
 }
 
 func serverConfig(listen, data string) (bus.ServerConfig, error) {
-	host, portText, err := net.SplitHostPort(listen)
+	host, port, err := splitAddress("--listen", listen)
 	if err != nil {
-		return bus.ServerConfig{}, cli.Usagef("--listen %s: expected HOST:PORT, as in 127.0.0.1:4222", listen)
-	}
-	port, err := strconv.Atoi(portText)
-	if err != nil || port < 0 || port > 65535 {
-		return bus.ServerConfig{}, cli.Usagef("--listen %s: %q is no port", listen, portText)
+		return bus.ServerConfig{}, err
 	}
 	if port == 0 {
 		port = server.RANDOM_PORT

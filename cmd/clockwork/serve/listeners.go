@@ -3,7 +3,6 @@ package serve
 import (
 	"errors"
 	"log/slog"
-	"net"
 	"time"
 
 	"clockwork/cmd/clockwork/cli"
@@ -79,8 +78,8 @@ func (f *TelemetryFlags) measure(hub *watch.Hub, log *slog.Logger) (listener, er
 	if f.Metrics == "" {
 		return nil, nil
 	}
-	if _, _, err := net.SplitHostPort(f.Metrics); err != nil {
-		return nil, cli.Usagef("--metrics %s is no address such as 127.0.0.1:9464 or :9464", f.Metrics)
+	if _, _, err := splitAddress("--metrics", f.Metrics); err != nil {
+		return nil, err
 	}
 	server, err := metrics.Listen(f.Metrics, metrics.New(hub, metrics.Config{Models: f.MetricsModels}), log)
 	if err != nil {

@@ -139,6 +139,9 @@ type Device interface {
 	// End ends the device's executor, which counts as hung, and another takes its place.
 	// It may be called at any time, and does not wait.
 	End(why string)
+	// EndStart does the same to an executor that is not ready yet, and counts as one that
+	// never will be; without one that is being started it does nothing.
+	EndStart(why string)
 }
 
 // Weights are the weights of one copy of a model on one device.

@@ -320,10 +320,10 @@ func TestAPulseTellsTheHealthOfItsService(t *testing.T) {
 	heartbeats := b.StartHeartbeats(protocol.Worker, "w1", func() protocol.Heartbeat {
 		hang <- struct{}{} // blocks where a test has put something in
 		<-hang
-		return protocol.Heartbeat{Incarnation: 1, State: "busy"}
+		return protocol.Heartbeat{Incarnation: 1, State: protocol.Busy}
 	})
 	for _, id := range []string{"", "w1"} {
-		if h, err := ask(protocol.Worker, id, wait); err != nil || h.State != "busy" {
+		if h, err := ask(protocol.Worker, id, wait); err != nil || h.State != protocol.Busy {
 			t.Errorf("asked for %q: %+v, %v", id, h, err)
 		}
 	}

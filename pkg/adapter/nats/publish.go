@@ -41,14 +41,15 @@ func Halves[T any](list []T) (first, second []T, cut bool) {
 // HalfBatches cuts a batch of submissions for PublishCut, its claims before its requests.
 func HalfBatches(b protocol.SubmissionBatch) (first, second protocol.SubmissionBatch, cut bool) {
 	first, second = b, b
-	first.Requests, second.Answered = nil, nil
-	if len(b.Answered) > 0 && len(b.Requests) > 0 {
+	first.Requests, first.Withdrawn, second.Answered = nil, nil, nil
+	if len(b.Answered) > 0 && len(b.Requests)+len(b.Withdrawn) > 0 {
 		return first, second, true
 	}
-	var claims, requests bool
+	var claims, requests, withdrawals bool
 	first.Answered, second.Answered, claims = Halves(b.Answered)
 	first.Requests, second.Requests, requests = Halves(b.Requests)
-	return first, second, claims || requests
+	first.Withdrawn, second.Withdrawn, withdrawals = Halves(b.Withdrawn)
+	return first, second, claims || requests || withdrawals
 }
 
 // ErrorReply returns the reply that carries an error: body and headers.

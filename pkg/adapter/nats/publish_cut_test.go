@@ -29,6 +29,7 @@ func TestWhatIsTooLargeIsCut(t *testing.T) {
 	batch := protocol.SubmissionBatch{Door: 1, Epoch: 2}
 	for i := range n {
 		batch.Answered = append(batch.Answered, 1<<40+uint64(i))
+		batch.Withdrawn = append(batch.Withdrawn, 1<<41+uint64(i))
 		if i%10 == 0 {
 			s := protocol.Submitted{Reply: strings.Repeat("r", protocol.MaxReply)}
 			s.ID = protocol.RequestID{Door: 1, Seq: uint64(i)}
@@ -38,14 +39,14 @@ func TestWhatIsTooLargeIsCut(t *testing.T) {
 	if err := PublishCut(nc, wire.Submissions, "s", &batch, HalfBatches); err != nil {
 		t.Fatal(err)
 	}
-	claims, requests := 0, 0
-	for claims < n || requests < n/10 {
+	claims, requests, withdrawals := 0, 0, 0
+	for claims < n || requests < n/10 || withdrawals < n {
 		m, err := sub.NextMsg(30 * time.Second)
 		if err != nil {
 			t.Fatalf("after %d claims and %d requests: %v", claims, requests, err)
 		}
 		got, fault := wire.Submissions.Decode(m.Data)
-		if fault != nil || got.Door != 1 || got.Epoch != 2 || requests > 0 && len(got.Answered) > 0 {
+		if fault != nil || got.Door != 1 || got.Epoch != 2 || requests+withdrawals > 0 && len(got.Answered) > 0 {
 			t.Fatalf("%v, door %d, epoch %d, %d claims after %d requests", fault, got.Door, got.Epoch, len(got.Answered), requests)
 		}
 		for _, seq := range got.Answered {
@@ -53,6 +54,12 @@ func TestWhatIsTooLargeIsCut(t *testing.T) {
 				t.Fatalf("claim %d is %d", claims, seq)
 			}
 			claims++
+		}
+		for _, seq := range got.Withdrawn {
+			if seq != 1<<41+uint64(withdrawals) {
+				t.Fatalf("withdrawal %d is %d", withdrawals, seq)
+			}
+			withdrawals++
 		}
 		for _, s := range got.Requests {
 			if s.ID.Seq != uint64(10*requests) {

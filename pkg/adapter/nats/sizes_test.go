@@ -142,7 +142,7 @@ var bounds = map[string]bound{
 	"Question.IDs": {n: protocol.MaxQuestionIDs}, "Question.IDs[]": name,
 	"Report.Requests": {n: 1}, "Report.LeftOut": {n: protocol.MaxQuestionIDs}, "Report.LeftOut[]": name, "Summary.Causes": {n: 17}, "Group": name,
 	"Explanation": name, "Explanation.Timeline": {n: 27}, "Explanation.WhatIf": {n: 4}, "Explanation.WhatIf[]": reason, "Link": {n: 250},
-	"SubmissionBatch.Answered": {n: 1}, "SubmissionBatch.Requests": {n: 1}, "Submission": name, "Submitted.Reply": {n: protocol.MaxReply},
+	"SubmissionBatch.Answered": {n: 1}, "SubmissionBatch.Requests": {n: 1}, "SubmissionBatch.Withdrawn": {n: 1}, "Submission": name, "Submitted.Reply": {n: protocol.MaxReply},
 	"Dispatch": name,
 	"Action":   name, "Action.Requests": {n: 1024}, "Action.Models": {}, "LoadSpec": name, "LoadSpec.Path": {n: 4096}, "LoadSpec.Names": {}, "Leader": name,
 	"Heartbeat": name, "Heartbeat.GPUs": {n: protocol.MaxGPUs}, "Heartbeat.Quarantined": {n: protocol.MaxQuarantined}, "QuarantinedModel": name,

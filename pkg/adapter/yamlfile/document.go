@@ -36,6 +36,9 @@ func At(n *yaml.Node, format string, args ...any) error {
 
 // Problems returns the problems of an error that was joined of them, in their order.
 func Problems(err error) []Problem {
+	if err == nil {
+		return nil
+	}
 	if joined, several := err.(interface{ Unwrap() []error }); several {
 		var list []Problem
 		for _, e := range joined.Unwrap() {

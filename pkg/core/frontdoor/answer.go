@@ -87,6 +87,9 @@ func (m *Machine) take(seq uint64) *Request {
 // expire answers each request whose deadline has come.
 func (m *Machine) expire() {
 	for r := m.table.expired(m.now); r != nil; r = m.table.expired(m.now) {
+		if r.Worker != "" {
+			m.table.outputs.comesLate(m.now, r.outputBytes())
+		}
 		m.end(r, nil, nil)
 	}
 }
@@ -181,12 +184,32 @@ func toClient(waited time.Duration, refusal *protocol.Error) *protocol.Error {
 	return &told
 }
 
-// clientGone ends a request that no worker was given: its input is not sent any more. Others
-// end as if their clients were there.
+// clientGone withdraws a request. The scheduler refuses it if no worker was given it. Otherwise
+// it goes on, its input included: the batch without it would fail for all. Without a scheduler
+// it ends now, as with the next one, unless a worker has it.
 func (m *Machine) clientGone(id protocol.RequestID) {
-	if r := m.table.bySeq[id.Seq]; id.Door == m.config.ID && r != nil && r.direct && r.Worker == "" {
-		m.end(m.table.take(id.Seq), protocol.Errorf(protocol.Cancelled, "the client went away before a worker was given the request"), nil)
+	r := m.table.bySeq[id.Seq]
+	if id.Door != m.config.ID || r == nil || !r.direct || r.gone {
+		return
 	}
+	r.gone = true
+	if m.epoch == 0 && r.Worker == "" {
+		m.cancel(r)
+		return
+	}
+	m.withdraw(r)
+}
+
+// withdraw tells the scheduler that nobody waits for a request, if it has it.
+func (m *Machine) withdraw(r *Request) {
+	if m.epoch != 0 && r.epoch == m.epoch {
+		m.out.Withdraw = append(m.out.Withdraw, r)
+	}
+}
+
+// cancel ends a request whose client went away.
+func (m *Machine) cancel(r *Request) {
+	m.end(m.table.take(r.ID.Seq), protocol.Errorf(protocol.Cancelled, "the client went away before a worker was given the request"), nil)
 }
 
 // mayBeLost reports whether the scheduler may have answered: a connection broke since the
@@ -250,6 +273,16 @@ func (m *Machine) nextQuery() protocol.Time {
 	return next
 }
 
+// connectionSeen follows the connection: while it is down, answers are held, and a break
+// counts once it is there again, whether or not it was seen down.
+func (m *Machine) connectionSeen(c Connection) {
+	back := c.Up && (m.down || c.Breaks != m.connection.Breaks)
+	m.connection, m.down = c, !c.Up
+	if back {
+		m.connectionBroke()
+	}
+}
+
 // connectionBroke notes that the scheduler that was active may have answered what was
 // submitted before. Requests that are due are settled now: after another break, the epoch
 // and the outage of that one would be used.
@@ -260,18 +293,19 @@ func (m *Machine) connectionBroke() {
 		r.outage = max(r.outage, m.outage)
 	}
 	waiting := m.heldAnswers
-	m.down, m.heldAnswers = false, nil
+	m.heldAnswers = nil
 	for _, h := range waiting {
 		m.end(h.request, h.refusal, h.output)
 	}
 	m.expire()
 }
 
-// stop refuses what is left, except what the scheduler may have answered.
+// stop refuses what is left, except what the scheduler may have answered, and withdraws it.
 func (m *Machine) stop() {
 	m.down = false // there is no later
 	for _, r := range m.table.all() {
 		m.table.take(r.ID.Seq)
+		m.withdraw(r)
 		m.dismiss(r)
 	}
 	for _, h := range m.heldAnswers {

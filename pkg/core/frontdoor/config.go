@@ -19,6 +19,9 @@ type Config struct {
 	// an answer, and their payloads.
 	MaxInFlight      int
 	MaxInFlightBytes int64
+	// MaxInFlightOutputs bounds the bytes of the outputs of these requests, which workers may
+	// send at any time.
+	MaxInFlightOutputs int64
 	// MaxPayload is the largest input that can be sent to a worker.
 	MaxPayload int64
 	// Limits are what tenants and models may have.

@@ -12,6 +12,7 @@
 //	// out.Admitted is to be decoded, beside other work if Slow -> Decoded or Undecoded
 //	// out.Store goes into the startup buffer                    -> Stored
 //	// out.Submit, out.Ask go to the scheduler                   -> Dispatched
+//	// out.Withdraw go there as well, after their submissions    -> Dispatched
 //	// out.Inputs, out.LargeInput go to workers                  -> OutputArrived, InputSent
 //	// out.Claim are taken out of the startup buffer and read    -> Claimed
 //	// out.Ended are answered: first claimed at the scheduler if Claim is set. SentAt
@@ -20,7 +21,7 @@
 //
 // The driver owes exactly one event for each Admitted, Store and Claim, however it
 // ended, and sends the claim of an answer before the answer, on the same connection.
-// It reports ConnectionBroke before events that arrived after the reconnect.
+// It reports a Connection before events that arrived after a reconnect.
 // A Request belongs to the Machine until it is given out in Ended; Request.Driver is
 // the driver's own. Functions of this package that take no Machine (Layout, ReadSLO,
 // Outputs) are pure and may be called without the lock.

@@ -24,7 +24,8 @@ type Inbound struct {
 	Bytes int
 	Slow  bool
 	// Direct: the client has a connection to this process and no reply subject, so that nobody
-	// else can answer it, and nobody need be told that it is answered. It has no Tenant.
+	// else can answer it, and nobody need be told that it is answered. Its Tenant is proven to
+	// its driver.
 	Direct bool `json:",omitempty"`
 }
 
@@ -62,6 +63,7 @@ type Undecoded struct {
 }
 
 // ClientGone says that nobody waits any more for the answer to a request of a Direct client.
+// It ends all the same, once.
 type ClientGone struct{ ID protocol.RequestID }
 
 // Stored says what became of a request of Output.Store; no fault means that it is in
@@ -110,13 +112,15 @@ type Unsent struct {
 // InputSent says that Output.LargeInput is sent, or could not be.
 type InputSent struct{}
 
-// ConnectionDown says that the broker is not reached: nothing that is sent arrives.
-type ConnectionDown struct{}
-
-// ConnectionBroke says that a connection to the broker was lost and is there again. It
-// is reported before events that arrived after the reconnect: the length of the outage, and
-// which scheduler was active, follow from earlier events.
-type ConnectionBroke struct{}
+// Connection says how the connection to the broker stands. The driver looks before each
+// event that may have come on it, and reports what differs from Machine.Connection first:
+// how long an outage was, and which scheduler was active, follow from earlier events.
+type Connection struct {
+	// Up: the broker is reached; otherwise nothing that is sent arrives.
+	Up bool
+	// Breaks is how often the connection was lost and made again since the machine began.
+	Breaks uint64
+}
 
 // BufferedID identifies a request in the startup buffer: its sequence number, and when
 // it was stored, in nanoseconds of the broker's clock. If the buffer is lost, sequence
@@ -166,25 +170,24 @@ type Stop struct{}
 // Tick says only that time has passed.
 type Tick struct{}
 
-func (*Inbound) event()         {}
-func (*Decoded) event()         {}
-func (*Undecoded) event()       {}
-func (*ClientGone) event()      {}
-func (*Stored) event()          {}
-func (*StageSeen) event()       {}
-func (*ModelSeen) event()       {}
-func (*ModelDropped) event()    {}
-func (*SchedulerBeat) event()   {}
-func (*SchedulerLost) event()   {}
-func (*Dispatched) event()      {}
-func (*OutputArrived) event()   {}
-func (*Unsent) event()          {}
-func (*InputSent) event()       {}
-func (*ConnectionDown) event()  {}
-func (*ConnectionBroke) event() {}
-func (*BufferSeen) event()      {}
-func (*Claimed) event()         {}
-func (*BufferLost) event()      {}
-func (*BufferReleased) event()  {}
-func (*Stop) event()            {}
-func (*Tick) event()            {}
+func (*Inbound) event()        {}
+func (*Decoded) event()        {}
+func (*Undecoded) event()      {}
+func (*ClientGone) event()     {}
+func (*Stored) event()         {}
+func (*StageSeen) event()      {}
+func (*ModelSeen) event()      {}
+func (*ModelDropped) event()   {}
+func (*SchedulerBeat) event()  {}
+func (*SchedulerLost) event()  {}
+func (*Dispatched) event()     {}
+func (*OutputArrived) event()  {}
+func (*Unsent) event()         {}
+func (*InputSent) event()      {}
+func (*Connection) event()     {}
+func (*BufferSeen) event()     {}
+func (*Claimed) event()        {}
+func (*BufferLost) event()     {}
+func (*BufferReleased) event() {}
+func (*Stop) event()           {}
+func (*Tick) event()           {}

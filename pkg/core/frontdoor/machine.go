@@ -34,7 +34,8 @@ type Machine struct {
 	// openQueries are requests whose answer may be the scheduler's, by number, until it says
 	// whose. They are in no other place.
 	openQueries map[uint64]*Request
-	breaks      uint64       // connections that broke
+	connection  Connection   // as reported last
+	breaks      uint64       // connections that broke, as far as they are dealt with
 	down        bool         // the broker is not reached
 	heldAnswers []heldAnswer // answers that wait until it is
 	outage      time.Duration
@@ -58,7 +59,7 @@ func New(config Config) *Machine {
 	return &Machine{
 		config: config, table: newTable(&config), slow: newSlots(config.SlowSlots), stores: newSlots(config.StoreSlots),
 		models: map[string]protocol.ModelSpec{}, schedulers: schedulers{actives: map[string]active{}},
-		openQueries: map[uint64]*Request{}, buffer: newBuffer(),
+		openQueries: map[uint64]*Request{}, connection: Connection{Up: true}, buffer: newBuffer(),
 	}
 }
 
@@ -97,10 +98,8 @@ func (m *Machine) Step(now protocol.Time, e Event) *Output {
 		m.schedulerBeat(e.Heartbeat)
 	case *SchedulerLost:
 		m.schedulerLost(e.Heartbeat)
-	case *ConnectionDown:
-		m.down = true
-	case *ConnectionBroke:
-		m.connectionBroke()
+	case *Connection:
+		m.connectionSeen(*e)
 	case *BufferSeen:
 		m.bufferSeen(e)
 	case *Claimed:
@@ -162,9 +161,24 @@ func (m *Machine) Screen(e *Inbound) *protocol.Error {
 	case m.activated() && !known:
 		return unknown(e.Model)
 	case e.Direct && !m.activated():
-		return protocol.Errorf(protocol.SchedulerLost, "the stack serves nothing yet: it is in stage %v; only requests on the broker wait for its activation", max(m.stage, protocol.Querying))
+		return m.notActive()
 	}
 	return nil
+}
+
+// activationRetry is how long clients are told to wait before they ask again for a stack to be
+// active. When that will be nobody knows: more models may be loaded.
+const activationRetry = time.Second
+
+// notActive says that nothing is served yet. The stage may be ACTIVE, but no scheduler was seen.
+func (m *Machine) notActive() *protocol.Error {
+	stage := max(m.stage, protocol.Querying)
+	refusal := protocol.Errorf(protocol.NotActive, "the stack serves nothing yet: it is in stage %v; only requests on the broker wait for its activation", stage)
+	if stage == protocol.Active {
+		refusal.Message = "the stack serves nothing yet: no scheduler was active since this front door began"
+	}
+	refusal.Stage, refusal.RetryMS = stage.String(), protocol.Milliseconds(activationRetry)
+	return refusal
 }
 
 // ignores says why a message gets no answer at all.
@@ -196,7 +210,11 @@ func (m *Machine) reject(r *Request, refusal *protocol.Error) {
 }
 
 func noName(model string) *protocol.Error {
-	return protocol.Errorf(protocol.UnknownModel, "%q is no model's name: 1 to %d of a-z, 0-9, _ and -", model, protocol.MaxName)
+	refusal := protocol.Errorf(protocol.UnknownModel, "%q is no model's name: 1 to %d of a-z, 0-9, _ and -", model, protocol.MaxName)
+	if name := protocol.Name(model); len(name) == len(model) && name != "" {
+		refusal.Message += fmt.Sprintf("; a model from a directory of that name is called %q", name)
+	}
+	return refusal
 }
 
 func unknown(model string) *protocol.Error {
@@ -252,7 +270,7 @@ func (m *Machine) accept(r *Request) *protocol.Error {
 	}
 	m.seq++
 	r.ID = protocol.RequestID{Door: m.config.ID, Seq: m.seq}
-	if fault := m.table.add(r); fault != nil {
+	if fault := m.table.add(m.now, r); fault != nil {
 		r.ID = protocol.RequestID{}
 		return fault
 	}
@@ -333,8 +351,20 @@ func (m *Machine) Model(name string) (protocol.ModelSpec, *protocol.Error) {
 	return spec, nil
 }
 
+// ModelNames returns the names of all models, in no order.
+func (m *Machine) ModelNames() []string {
+	names := make([]string, 0, len(m.models))
+	for name := range m.models {
+		names = append(names, name)
+	}
+	return names
+}
+
 // Epoch is that of the active scheduler, 0 for none.
 func (m *Machine) Epoch() uint64 { return m.epoch }
+
+// Connection is how the connection to the broker stands, as the driver reported it last.
+func (m *Machine) Connection() Connection { return m.connection }
 
 // LastEpoch is that of the scheduler that was active last, 0 for none ever.
 func (m *Machine) LastEpoch() uint64 { return m.latest }
@@ -344,11 +374,11 @@ func (m *Machine) inFlight() int {
 	return len(m.table.bySeq) + len(m.openQueries) + len(m.heldAnswers)
 }
 
-// Heartbeat returns what the front door tells the other services. Taking says whether its
-// driver takes requests of clients. Without a stage it does not know what becomes of them.
-func (m *Machine) Heartbeat(taking bool) protocol.Heartbeat {
-	h := protocol.Heartbeat{Incarnation: m.config.ID, Epoch: m.latest, State: protocol.FrontDoorOpen, InFlight: m.inFlight()}
-	if !taking || m.stage < protocol.Querying {
+// Heartbeat returns what the front door tells the other services. Taking says how its driver
+// takes requests of clients. Without a stage it does not know what becomes of them.
+func (m *Machine) Heartbeat(taking protocol.ServiceState) protocol.Heartbeat {
+	h := protocol.Heartbeat{Incarnation: m.config.ID, Epoch: m.latest, State: taking, InFlight: m.inFlight()}
+	if m.stage < protocol.Querying {
 		h.State = protocol.FrontDoorClosed
 	}
 	return h

@@ -18,6 +18,9 @@ type Output struct {
 	// Submit are requests for the active scheduler, Ask questions whose an answer is.
 	Submit []*Request
 	Ask    []Question
+	// Withdraw are requests that were submitted to the active scheduler, and that nobody
+	// waits for any more.
+	Withdraw []*Request
 	// Inputs are payloads for workers, which may share messages; LargeInput is one to be
 	// sent alone, or nil. InputSent ends it.
 	Inputs     []Input
@@ -89,5 +92,5 @@ type Claim struct {
 }
 
 func (o *Output) begin() {
-	*o = Output{Submit: o.Submit[:0], Ask: o.Ask[:0], Inputs: o.Inputs[:0], Ended: o.Ended[:0], Claim: o.Claim[:0], Foreign: o.Foreign[:0], Wake: protocol.Never}
+	*o = Output{Submit: o.Submit[:0], Ask: o.Ask[:0], Withdraw: o.Withdraw[:0], Inputs: o.Inputs[:0], Ended: o.Ended[:0], Claim: o.Claim[:0], Foreign: o.Foreign[:0], Wake: protocol.Never}
 }

@@ -53,6 +53,7 @@ type Request struct {
 	crashes    uint8 // the most that a scheduler said (protocol.Dispatch.Crashes)
 	share      quota.Share
 	direct     bool     // Inbound.Direct
+	gone       bool     // its client went away
 	accepting  bool     // it is served here, rather than stored
 	slots      int      // of SlowSlots
 	before     []string // workers that it was given to earlier, and may come from yet
@@ -133,7 +134,7 @@ func Layout(m *protocol.ModelSpec, inputs []protocol.Tensor) (payload []byte, ba
 	if len(inputs) == 0 {
 		return nil, 1, nil
 	}
-	batch, refusal = protocol.BatchOf(m.Inputs, inputs, m.MaxBatch())
+	batch, refusal = m.BatchOf(inputs)
 	if refusal != nil {
 		return nil, 0, refusal
 	}
@@ -176,8 +177,7 @@ func Outputs(r *Request, o *protocol.Output) ([]protocol.Tensor, *protocol.Error
 	for _, spec := range r.Model.Outputs {
 		n := int64(r.Batch) * spec.Bytes()
 		if len(r.Outputs) == 0 || slices.Contains(r.Outputs, spec.Name) {
-			shape := append([]int64{int64(r.Batch)}, spec.Shape...)
-			tensors = append(tensors, protocol.Tensor{Name: spec.Name, Datatype: spec.Datatype, Shape: shape, Data: data[:n:n]})
+			tensors = append(tensors, protocol.Tensor{Name: spec.Name, Datatype: spec.Datatype, Shape: r.Model.Shape(spec, r.Batch), Data: data[:n:n]})
 		}
 		data = data[n:]
 	}

@@ -1,6 +1,10 @@
 package frontdoor
 
-import "clockwork/pkg/protocol"
+import (
+	"slices"
+
+	"clockwork/pkg/protocol"
+)
 
 // schedulers are those whose heartbeats say that they are active. The highest epoch
 // is in charge.
@@ -15,23 +19,44 @@ type schedulers struct {
 type active struct {
 	epoch, incarnation uint64
 	capacity           protocol.Capacity
+	// refused are models that it refuses for their crashes, unavailable those that no GPU can
+	// hold: as many as its heartbeat names.
+	refused, unavailable []string
 }
 
 // capacity returns that of the scheduler in charge; an epoch is one scheduler's.
-func (s *schedulers) capacity() protocol.Capacity {
+func (s *schedulers) capacity() protocol.Capacity { return s.inCharge().capacity }
+
+func (s *schedulers) inCharge() active {
 	for _, a := range s.actives {
 		if a.epoch == s.epoch {
-			return a.capacity
+			return a
 		}
 	}
-	return protocol.Capacity{}
+	return active{}
+}
+
+// Unserved returns why requests to a model are not executed now, "" if they are, or if only
+// the stack as a whole serves none.
+func (m *Machine) Unserved(name string) string {
+	switch s := m.inCharge(); {
+	case slices.Contains(s.refused, name):
+		return "the model is quarantined: its executions ended or hung the processes that executed them"
+	case slices.Contains(s.unavailable, name):
+		return "no GPU in service can hold the model: no worker is connected that could load it, or every GPU that could is stalled"
+	}
+	return ""
 }
 
 // schedulerBeat follows who is active. What was submitted to another scheduler is
 // submitted again.
 func (m *Machine) schedulerBeat(h protocol.Heartbeat) {
 	if h.State == protocol.SchedulerActive {
-		m.actives[h.ID] = active{h.Epoch, h.Incarnation, h.Capacity}
+		a := active{epoch: h.Epoch, incarnation: h.Incarnation, capacity: h.Capacity, unavailable: h.Unavailable}
+		for _, q := range h.Quarantined {
+			a.refused = append(a.refused, q.Name)
+		}
+		m.actives[h.ID] = a
 		m.lastBeat = m.now
 	} else {
 		delete(m.actives, h.ID)
@@ -44,8 +69,8 @@ func (m *Machine) schedulerLost(h protocol.Heartbeat) {
 	m.settleEpoch()
 }
 
-// settleEpoch submits again what another epoch was in charge of. A request whose front
-// door asks whose its answer is stays with that question.
+// settleEpoch submits again what another epoch was in charge of, unless nobody waits for it
+// any more. A request whose front door asks whose its answer is stays with that question.
 func (m *Machine) settleEpoch() {
 	epoch := uint64(0)
 	for _, a := range m.actives {
@@ -60,7 +85,11 @@ func (m *Machine) settleEpoch() {
 	}
 	m.latest = epoch
 	for _, r := range m.table.all() {
-		if r.epoch != epoch {
+		switch {
+		case r.epoch == epoch:
+		case r.gone:
+			m.cancel(r)
+		default:
 			m.submit(r)
 		}
 	}

@@ -25,7 +25,7 @@ func TestScripts(t *testing.T) {
 func testConfig() Config {
 	c := Defaults()
 	c.ID, c.Subjects, c.DefaultSLO = 7, protocol.Subjects{Prefix: "clockwork"}, 100*time.Millisecond
-	c.MaxInFlight, c.MaxInFlightBytes, c.MaxPayload = 4, 64, 32
+	c.MaxInFlight, c.MaxInFlightBytes, c.MaxInFlightOutputs, c.MaxPayload = 4, 64, 64, 32
 	alice := quota.Unlimited
 	alice.Requests = 1
 	c.Limits = quota.Rules{Tenants: map[string]quota.Limit{"alice": alice}, Others: quota.Unlimited, Anonymous: quota.Unlimited, OtherModels: quota.Unlimited}
@@ -44,6 +44,7 @@ type script struct {
 	t        *testing.T
 	m        *Machine
 	admitted []*Request
+	breaks   uint64 // of the connection
 }
 
 func newScript(t *testing.T) *script { return &script{t: t, m: New(testConfig())} }
@@ -194,9 +195,10 @@ func (s *script) event(a args) Event {
 	case "inputsent":
 		return &InputSent{}
 	case "down":
-		return &ConnectionDown{}
+		return &Connection{Breaks: s.breaks}
 	case "broke":
-		return &ConnectionBroke{}
+		s.breaks++
+		return &Connection{Up: true, Breaks: s.breaks}
 	case "seen":
 		return &BufferSeen{BufferedID: s.buffered(a), Model: a[2], Reply: a.get("reply", "_INBOX.x"), Age: s.span(a.get("age", "0s")), Budget: s.span(a.get("budget", "0s")), Bytes: s.number(a.get("bytes", "0"))}
 	case "claimed":
@@ -255,6 +257,9 @@ func (s *script) show(b *strings.Builder, now protocol.Time, out *Output) {
 			blame = fmt.Sprintf(", %d crashes", of.Crashes)
 		}
 		line("submit %d, %v left%s", r.ID.Seq, of.Budget, blame)
+	}
+	for _, r := range out.Withdraw {
+		line("withdraw %d", r.ID.Seq)
 	}
 	for _, q := range out.Ask {
 		line("ask epoch %d about %d", q.Epoch, q.Request.ID.Seq)

@@ -23,6 +23,7 @@ type table struct {
 	maxBytes int64
 	limits   *quota.Ledger // also of those that are on their way here
 	early    slots         // bytes of early outputs
+	outputs  outputs
 	// held is the room of claims in the startup buffer, which become requests; turn is that
 	// of the one whose turn it is, while there is no room for it.
 	held, turn room
@@ -38,10 +39,10 @@ type room struct {
 func (r room) and(o room) room { return room{r.count + o.count, r.bytes + o.bytes} }
 
 // hold takes room for a request that comes later, or returns false. What is larger than the
-// table finds room while nothing else is there.
+// table finds room while nothing else is there. What its outputs take is not known yet.
 func (t *table) hold(r room) bool {
 	taken := room{len(t.bySeq), t.bytes}.and(t.held)
-	if taken.count+r.count > t.maxCount || taken.bytes+r.bytes > t.maxBytes && taken.bytes > 0 {
+	if taken.count+r.count > t.maxCount || taken.bytes+r.bytes > t.maxBytes && taken.bytes > 0 || t.outputs.bytes >= t.outputs.max {
 		return false
 	}
 	t.held = t.held.and(r)
@@ -53,12 +54,13 @@ func (t *table) release(r room) { t.held = t.held.and(room{-r.count, -r.bytes}) 
 
 func newTable(config *Config) table {
 	return table{bySeq: map[uint64]*Request{}, maxCount: config.MaxInFlight, maxBytes: config.MaxInFlightBytes,
-		limits: quota.New(config.Limits), early: newSlots(config.EarlyBytes)}
+		limits: quota.New(config.Limits), early: newSlots(config.EarlyBytes),
+		outputs: outputs{max: config.MaxInFlightOutputs, of: map[string]int64{}}}
 }
 
 // add takes a request in, or refuses it with OVERLOADED. One that comes from a client leaves
 // those in the startup buffer the room that they wait for: they were let in before.
-func (t *table) add(r *Request) *protocol.Error {
+func (t *table) add(now protocol.Time, r *Request) *protocol.Error {
 	taken := room{len(t.bySeq), t.bytes}.and(t.held)
 	if r.Buffered == 0 {
 		taken = taken.and(t.turn)
@@ -73,8 +75,13 @@ func (t *table) add(r *Request) *protocol.Error {
 		refusal.Got, refusal.Limit = taken.bytes, t.maxBytes
 		return refusal
 	}
+	outputs := r.outputBytes()
+	if refusal := t.outputs.full(now, r.Tenant, outputs); refusal != nil && r.Buffered == 0 {
+		return refusal
+	}
 	t.bySeq[r.ID.Seq] = r
 	t.bytes += int64(len(r.Payload))
+	t.outputs.add(r.Tenant, outputs)
 	heap.Push(&t.byTime, r)
 	return nil
 }
@@ -87,6 +94,7 @@ func (t *table) take(seq uint64) *Request {
 	}
 	delete(t.bySeq, seq)
 	t.bytes -= int64(len(r.Payload))
+	t.outputs.add(r.Tenant, -r.outputBytes())
 	t.limits.Return(r.share)
 	t.dropEarly(r)
 	heap.Remove(&t.byTime, r.place)

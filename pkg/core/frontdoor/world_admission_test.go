@@ -1,6 +1,8 @@
 package frontdoor
 
 import (
+	"time"
+
 	"clockwork/pkg/core/quota"
 	"clockwork/pkg/protocol"
 )
@@ -62,7 +64,7 @@ func (b *books) refusal(e *Inbound, x *entry) protocol.Code {
 		return protocol.UnknownModel
 	case e.Direct && !x.accepting:
 		b.count("direct, too early")
-		return protocol.SchedulerLost
+		return protocol.NotActive
 	}
 	b.forgetStored()
 	if code := b.exceeds(x); code != "" {
@@ -233,10 +235,44 @@ func (b *books) accept(x *entry, buffered bool) protocol.Code {
 	if count >= b.config.MaxInFlight || int64(bytes+x.payload) > b.config.MaxInFlightBytes {
 		return protocol.Overloaded
 	}
+	if own := b.outputsOf(x.tenant); x.tenant != "" && own > 0 && own+8*x.batch > int(b.config.MaxInFlightOutputs)/4 && !buffered {
+		b.count("no room for outputs of a client")
+		return protocol.LimitExceeded
+	}
+	if outputs := b.outputs(true); outputs > 0 && outputs+8*x.batch > int(b.config.MaxInFlightOutputs) && !buffered {
+		b.count("no room for outputs")
+		return protocol.Overloaded
+	}
 	x.seq, x.phase, x.breaks, x.dispatched, x.early = b.seq, waiting, b.breaks, map[string]bool{}, map[string]*protocol.Output{}
 	b.open[x.seq] = x
 	b.submit(x)
 	return ""
+}
+
+// outputs are the bytes that workers may send: of requests in flight, and unless otherwise said
+// of those that were answered at their deadline less than 2 s ago, though a worker had them.
+func (b *books) outputs(late bool) (bytes int) {
+	for _, x := range b.open {
+		if x.phase == waiting {
+			bytes += 8 * x.batch
+		}
+	}
+	for _, x := range b.tardy {
+		if late && b.Now < x.missed.Add(2*time.Second) {
+			bytes += 8 * x.batch
+		}
+	}
+	return bytes
+}
+
+// outputsOf are those of the requests in flight of one client.
+func (b *books) outputsOf(tenant string) (bytes int) {
+	for _, x := range b.open {
+		if x.phase == waiting && x.tenant == tenant {
+			bytes += 8 * x.batch
+		}
+	}
+	return bytes
 }
 
 // submit: a request with time left is submitted to the active scheduler.

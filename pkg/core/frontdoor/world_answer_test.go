@@ -31,7 +31,11 @@ func (b *books) followEpoch() {
 	}
 	b.latest = epoch
 	for _, seq := range b.numbers(waiting) {
-		if x := b.open[seq]; x.submitted != epoch {
+		switch x := b.open[seq]; {
+		case x.submitted == epoch:
+		case x.left:
+			b.settle(x, protocol.Cancelled)
+		default:
 			b.submit(x)
 		}
 	}
@@ -189,10 +193,26 @@ func (b *books) reply(x *entry) {
 	b.want.ended[x.c] = x
 }
 
-// clientGone: what no worker was given ends.
+// clientGone: the scheduler is told. Without one, what no worker was given ends.
 func (b *books) clientGone(seq uint64) {
-	if x := b.open[seq]; x != nil && len(x.dispatched) == 0 {
+	x := b.open[seq]
+	if x == nil || x.left {
+		return
+	}
+	x.left = true
+	if b.epoch == 0 && len(x.dispatched) == 0 {
+		b.count("ended with its client")
 		b.settle(x, protocol.Cancelled)
+		return
+	}
+	b.withdraw(x)
+}
+
+// withdraw: the scheduler is told of what it has.
+func (b *books) withdraw(x *entry) {
+	if b.epoch != 0 && x.submitted == b.epoch {
+		b.count("withdrawn")
+		b.want.withdraw = append(b.want.withdraw, x)
 	}
 }
 
@@ -208,6 +228,10 @@ func (b *books) drop(x *entry) {
 func (b *books) expire() {
 	for _, seq := range b.numbers(waiting) {
 		if x := b.open[seq]; b.Now >= x.deadline {
+			if len(x.dispatched) > 0 {
+				x.missed = b.Now
+				b.tardy = append(b.tardy, x)
+			}
 			b.settle(x, "")
 		}
 	}
@@ -257,6 +281,9 @@ func (b *books) connectionBroke() {
 func (b *books) stop() {
 	for _, seq := range b.numbers(waiting, heldBack) {
 		x := b.open[seq]
+		if x.phase == waiting {
+			b.withdraw(x)
+		}
 		if b.mayBeAnsweredByScheduler(x) {
 			b.drop(x)
 			continue

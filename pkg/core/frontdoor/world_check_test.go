@@ -21,12 +21,15 @@ type books struct {
 	lastBeat protocol.Time // of an active scheduler
 	down     bool
 	breaks   int
-	broken   uint64 // the epoch when the connection broke last
-	outage   time.Duration
+	// reconnects are those that the machine was told of.
+	reconnects uint64
+	broken     uint64 // the epoch when the connection broke last
+	outage     time.Duration
 
 	taking map[*Request]*entry // being decoded or stored
 	open   map[uint64]*entry   // accepted, by number
 	others []*entry            // refusals without a number that wait for the broker
+	tardy  []*entry            // answered at their deadline although a worker had them
 	seq    uint64
 	large  largeBooks
 	keeping
@@ -60,9 +63,11 @@ type entry struct {
 	dispatched        map[string]bool
 	early             map[string]*protocol.Output // of workers that it was not dispatched to
 	fault             protocol.Code               // of its answer, "" for OK
+	missed            protocol.Time               // when it was answered although a worker had it
 	to                string                      // it was dispatched to last
 	ran               bool                        // a worker sent an output
 	misfit            bool                        // of a wrong size
+	left              bool                        // its client went away
 	owned             bool                        // the scheduler said that the answer is the front door's
 	askAt             protocol.Time
 	askEpoch          uint64
@@ -85,7 +90,7 @@ type wanted struct {
 	admitted, ignored, store bool
 	rejected                 *client
 	refused                  protocol.Code
-	submit                   []*entry
+	submit, withdraw         []*entry
 	asks                     map[uint64]uint64 // epochs by number
 	input, large             *entry
 	foreign                  []*entry
@@ -148,10 +153,13 @@ func (b *books) apply(e Event, out *Output) {
 		b.output(e)
 	case *InputSent:
 		b.inputSent()
-	case *ConnectionDown:
-		b.down = true
-	case *ConnectionBroke:
-		b.connectionBroke()
+	case *Connection:
+		if was := b.down; !e.Up {
+			b.down = true
+		} else if was || e.Breaks > b.reconnects {
+			b.connectionBroke()
+		}
+		b.reconnects = e.Breaks
 	case *BufferSeen:
 		b.bufferSeen(e)
 	case *Claimed:

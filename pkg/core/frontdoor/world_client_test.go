@@ -71,7 +71,9 @@ func (w *world) demand() {
 // send sends a request to a front door chosen by the broker.
 func (w *world) send() {
 	c := w.newClient()
-	if c.in.Direct {
+	if c.in.Direct && len(w.frontDoors) == 0 {
+		return // nobody listens
+	} else if c.in.Direct {
 		d := w.frontDoors[w.RNG.IntN(len(w.frontDoors))]
 		w.After(w.Delay(), d.On(func() { d.inbound(c) }))
 	} else if d := w.someFrontDoor(); d != nil {
@@ -93,7 +95,7 @@ func (w *world) newClient() *client {
 	c.in.Reply = w.inbox(c)
 	c.inbox = c.in.Reply
 	if w.oneIn(5) {
-		c.in.Tenant, c.in.Reply, c.in.Direct = "", "", true
+		c.in.Reply, c.in.Direct = "", true
 		c.inbox = fmt.Sprintf("direct %d", c.number)
 	}
 	if w.oneIn(30) {

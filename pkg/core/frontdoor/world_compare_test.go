@@ -22,6 +22,7 @@ func (b *books) compare(e Event, out *Output) {
 		b.failf("front door %d rejects %+v, expected %+v", id, rejected, want.rejected)
 	}
 	b.compareRequests("submits", out.Submit, want.submit)
+	b.compareRequests("withdraws", out.Withdraw, want.withdraw)
 	b.compareForeign(out)
 	b.compareInputs(out)
 	b.compareQuestions(out)

@@ -9,7 +9,10 @@ import (
 
 // mindConnection reports to the machine that the connection is down, or was broken.
 func (d *frontDoor) mindConnection() {
-	d.Mind(func() { d.step(&ConnectionDown{}) }, func() { d.step(&ConnectionBroke{}) })
+	up, breaks := d.Seen()
+	if now := (Connection{Up: up, Breaks: breaks}); now != d.m.Connection() {
+		d.step(&now)
+	}
 }
 
 // say publishes to every scheduler, in order. Messages in transit are lost when the

@@ -27,13 +27,14 @@ type frontDoor struct {
 
 	simtime.Link
 	pending []*Request // to be submitted
+	leaving []*Request // to be withdrawn then
 	closing bool
 }
 
 func worldConfig(id uint64) Config {
 	c := testConfig()
 	c.ID, c.BufferTimeout, c.Claims = id, 1500*time.Millisecond, 3
-	c.MaxInFlight, c.MaxInFlightBytes, c.MaxPayload = 12, 150, 30
+	c.MaxInFlight, c.MaxInFlightBytes, c.MaxInFlightOutputs, c.MaxPayload = 12, 150, 120, 30
 	c.LargeInput = 8
 	c.SlowSlots, c.LargeSlots, c.LargeBody, c.StoreSlots, c.EarlyBytes = 8, 2, 80, 8, 4*(earlyCost+8)
 	limit := func(change func(*quota.Limit)) quota.Limit {
@@ -132,7 +133,7 @@ func (d *frontDoor) step(e Event) *Output {
 }
 
 func (d *frontDoor) carryOut(out *Output) {
-	d.pending = append(d.pending, out.Submit...)
+	d.pending, d.leaving = append(d.pending, out.Submit...), append(d.leaving, out.Withdraw...)
 	for _, in := range out.Inputs {
 		d.sendInput(in)
 	}
@@ -158,7 +159,7 @@ func (d *frontDoor) carryOut(out *Output) {
 	}
 	if len(ended) > 0 || d.w.oneIn(3) {
 		d.flush()
-	} else if len(d.pending) > 0 {
+	} else if len(d.pending)+len(d.leaving) > 0 {
 		d.w.After(d.w.UpTo(time.Millisecond), d.On(d.flush))
 	}
 	d.setTimer(wake)
@@ -225,15 +226,20 @@ func (d *frontDoor) decode(c *client, r *Request) {
 	if out := d.step(&e); out.Rejected != nil {
 		d.reply(c, out.Refusal.Code)
 	}
-	if c.in.Direct && d.w.oneIn(3) {
+	for c.in.Direct && d.w.oneIn(3) { // or twice
 		d.w.After(d.w.UpTo(40*time.Millisecond), d.On(func() { d.checkedStep(&ClientGone{r.ID}) }))
 	}
 }
 
-// flush submits the pending requests that have no answer yet.
+// flush submits the pending requests that have no answer yet, and withdraws others.
 func (d *frontDoor) flush() {
-	pending := d.pending
-	d.pending = nil
+	pending, leaving := d.pending, d.leaving
+	d.pending, d.leaving = nil, nil
+	defer func() {
+		for _, r := range leaving {
+			d.say(&sched.Withdraw{ID: r.ID})
+		}
+	}()
 	for _, r := range pending {
 		if d.m.Open(r.ID.Seq) {
 			d.submit(d.m.LastEpoch(), r)
@@ -291,7 +297,7 @@ func (d *frontDoor) codeToSend(e *Ended) protocol.Code {
 
 func (d *frontDoor) beat() {
 	d.mindConnection()
-	h := d.m.Heartbeat(true)
+	h := d.m.Heartbeat(protocol.FrontDoorOpen)
 	h.Service, h.ID = protocol.FrontDoor, protocol.DoorName(d.id)
 	d.say(&sched.FrontDoorBeat{Heartbeat: h})
 }

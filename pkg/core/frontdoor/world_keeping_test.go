@@ -74,7 +74,7 @@ func (b *books) taken() (count, bytes int) {
 func (b *books) holds(k *kept) bool {
 	count, bytes := b.taken()
 	k.room = -1
-	if count < b.config.MaxInFlight && (bytes+b.needs(k) <= int(b.config.MaxInFlightBytes) || bytes == 0) {
+	if count < b.config.MaxInFlight && (bytes+b.needs(k) <= int(b.config.MaxInFlightBytes) || bytes == 0) && b.outputs(false) < int(b.config.MaxInFlightOutputs) {
 		k.room = b.needs(k)
 		return true
 	}

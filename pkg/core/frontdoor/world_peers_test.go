@@ -25,7 +25,7 @@ type scheduler struct {
 	standby liveness.Succession
 	inbox   simtime.Connection // messages of front doors, and of the broker about them
 	deaf    protocol.Time
-	missed  bool // messages were lost
+	missed  uint64 // how often messages may have been lost
 	dead    bool
 }
 
@@ -54,7 +54,8 @@ func (s *scheduler) injectFaults() {
 	case n < 4:
 		s.PausedUntil = s.w.Now.Add(s.w.UpTo(1500 * time.Millisecond))
 	case n == 4: // its connection breaks
-		s.deaf, s.missed = s.w.Now.Add(s.w.UpTo(200*time.Millisecond)), true
+		s.deaf = s.w.Now.Add(s.w.UpTo(200 * time.Millisecond))
+		s.missed++
 	}
 }
 
@@ -120,8 +121,8 @@ func (s *scheduler) campaign() {
 	w.count("takeover")
 	w.lease.epoch++
 	w.lease.holder = s
-	core := &planner{w: w, epoch: w.lease.epoch, known: map[protocol.RequestID]bool{}}
-	s.term = sched.NewTerm(core, sched.TermConfig{Epoch: w.lease.epoch, Issuer: w.lease.epoch, Question: 1000 * w.lease.epoch, Subjects: protocol.Subjects{Prefix: "clockwork"}})
+	core := &planner{w: w, epoch: w.lease.epoch, known: map[protocol.RequestID]bool{}, queue: map[protocol.RequestID]bool{}}
+	s.term = sched.NewTerm(core, sched.TermConfig{Epoch: w.lease.epoch, Issuer: w.lease.epoch, Question: 1000 * w.lease.epoch, Missed: s.missed, Subjects: protocol.Subjects{Prefix: "clockwork"}})
 	s.beat()
 }
 
@@ -131,9 +132,11 @@ func (s *scheduler) hear(e sched.TermEvent) {
 		if s.deaf > s.w.Now {
 			return
 		}
-		if s.missed {
-			s.missed = false
-			s.step(&sched.MessagesMissed{})
+		switch of := e.(type) {
+		case *sched.NoResponders:
+			e = &sched.NoResponders{FrontDoor: of.FrontDoor, Question: of.Question, Missed: s.missed}
+		case *sched.FrontDoorBeat:
+			e = &sched.FrontDoorBeat{Heartbeat: of.Heartbeat, Missed: s.missed}
 		}
 		s.step(e)
 	}))
@@ -257,10 +260,16 @@ type planner struct {
 	epoch   uint64 // and issuer of its actions
 	actions protocol.ActionID
 	known   map[protocol.RequestID]bool
+	queue   map[protocol.RequestID]bool // without a decision
 }
 
 func (p *planner) Step(_ protocol.Time, e sched.Event) sched.Output {
 	out := sched.Output{Wake: protocol.Never}
+	if e, is := e.(*sched.Withdraw); is && p.queue[e.ID] {
+		delete(p.queue, e.ID)
+		out.Refusals = append(out.Refusals, protocol.Dispatch{ID: e.ID, Kind: protocol.Refuse, Refusal: protocol.Refusal(protocol.Cancelled)})
+		return out
+	}
 	s, is := e.(*sched.Submit)
 	if !is || p.known[s.ID] {
 		return out
@@ -276,7 +285,8 @@ func (p *planner) Step(_ protocol.Time, e sched.Event) sched.Output {
 		d.Kind, d.Refusal = protocol.Refuse, &protocol.Error{Code: "UNHEARD_OF"}
 	case n == 4:
 		d.Kind = protocol.Answer
-	case n == 5: // no decision
+	case n == 5 || n > 32: // no decision
+		p.queue[s.ID] = true
 		return out
 	default:
 		d.Kind, d.Worker, d.Cold = protocol.ToWorker, p.w.someWorker(), n == 6
@@ -303,6 +313,7 @@ func (p *planner) infer(worker string, s *protocol.Submission) sched.Addressed {
 }
 
 func (p *planner) Stats() sched.Stats                                    { return sched.Stats{} }
-func (p *planner) Capacity() protocol.Capacity                           { return protocol.Capacity{GPUs: 1} }
+func (p *planner) Unavailable() []string                                 { return nil }
+func (p *planner) Capacity(protocol.Time) protocol.Capacity              { return protocol.Capacity{GPUs: 1} }
 func (p *planner) Quarantined(protocol.Time) []protocol.QuarantinedModel { return nil }
 func (p *planner) String() string                                        { return "" }

@@ -56,8 +56,8 @@ func requireCoverage(t *testing.T, sum map[string]int) {
 	for _, what := range []string{"lost", "repeated", "delayed", "cut", "paused", "crashed", "stopped", "takeover", "two lead", "keeper changed",
 		"store silent", "buffer lost", "claim unknown", "claim gone", "handed over", "held", "asked", "yours", "taken", "left",
 		"submitted again", "resigned", "worker: OK", "worker: STALE_EPOCH", "worker: INPUT_MISSING", "worker: TOO_LATE", "worker: BACKEND_ERROR", "answered for the lost", "foreign output", "ignored", "late outcome", "not sent",
-		"no room for what waits", "waited for room", "left room for what waits", "kept for its dispatch", "answered by its dispatch", "outdated decision", "large input", "large input planned again", "large input not needed any more", "never dispatched", "no room for an output",
-		"direct, too early", "CANCELLED", "OK", "BAD_MESSAGE", "BUFFER_FULL", "BUFFER_TIMEOUT", "DEADLINE_EXCEEDED", "FRONT_DOOR_LOST", "INTERNAL", "LIMIT_EXCEEDED", "OVERLOADED",
+		"no room for what waits", "no room for outputs", "no room for outputs of a client", "waited for room", "left room for what waits", "kept for its dispatch", "answered by its dispatch", "outdated decision", "large input", "large input planned again", "large input not needed any more", "never dispatched", "no room for an output",
+		"direct, too early", "withdrawn", "ended with its client", "CANCELLED", "OK", "BAD_MESSAGE", "BUFFER_FULL", "BUFFER_TIMEOUT", "DEADLINE_EXCEEDED", "FRONT_DOOR_LOST", "INTERNAL", "LIMIT_EXCEEDED", "OVERLOADED",
 		"PAYLOAD_TOO_LARGE", "SCHEDULER_LOST", "SHUTTING_DOWN", "STATE_UNAVAILABLE", "UNKNOWN_MODEL"} {
 		if sum[what] == 0 {
 			t.Errorf("%q never happened: %v", what, sum)

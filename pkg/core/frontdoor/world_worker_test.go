@@ -6,7 +6,7 @@ import (
 
 	"clockwork/pkg/core/sched"
 	"clockwork/pkg/core/work"
-	"clockwork/pkg/lab/virtual"
+	"clockwork/pkg/core/work/virtual"
 	"clockwork/pkg/protocol"
 	"clockwork/pkg/testkit/simworker"
 )

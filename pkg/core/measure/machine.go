@@ -62,6 +62,20 @@ func (m *Machine) Job() uint64 {
 	return m.job.id
 }
 
+// Heartbeat returns what a profiler tells the other services; its driver adds who it is. leads:
+// it has the lease, and jobs reach it. The controller sends none to others, and sends one
+// again that no heartbeat names.
+func (m *Machine) Heartbeat(leads bool) protocol.Heartbeat {
+	h := protocol.Heartbeat{Incarnation: m.cfg.Issuer, State: protocol.Standby, Job: m.Job()}
+	switch {
+	case h.Job != 0:
+		h.State, h.InFlight = protocol.Busy, 1
+	case leads:
+		h.State = protocol.Idle
+	}
+	return h
+}
+
 // Step applies one event and returns the work to be done. If now is before the
 // last instant, the last instant counts.
 func (m *Machine) Step(now protocol.Time, e Event) Output {

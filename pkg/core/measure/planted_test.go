@@ -33,10 +33,16 @@ var faults = []planted.Fault{
 	{"two GPUs by map order", "job.go", "	for _, g := range m.job.gpus {\n		if g.state == idle", "	for _, g := range m.gpus {\n		if g.state == idle"},
 	{"a model too large for the GPU", "unit.go", "u.gpuType == g.kind && w.SpecOf(u.model).Pages <= g.pages", "u.gpuType == g.kind && w.PageSize >= 0"},
 	{"batches out of order", "unit.go", "return a.Batch - b.Batch })\n	u.known", "return b.Batch - a.Batch })\n	u.known"},
+	{"a store that does not answer is asked for all", "reading.go", " || r.unread == mostUnread {", " {"},
+	{"reading is given up for good ones between", "reading.go", "	r.unread = 0\n", ""},
+	{"what a store lacks is a failure of the store", "reading.go", "	case failed:\n", "	case failed || !found:\n"},
+	{"a job that nobody hears of", "machine.go", "State: protocol.Standby, Job: m.Job()}\n	switch {\n	case h.Job != 0:\n", "State: protocol.Standby}\n	switch {\n	case m.job != nil:\n"},
 }
 
 // TestPlantedPlaces: make lint asks, so that a change of the code takes its faults along.
 func TestPlantedPlaces(t *testing.T) { planted.Places(t, faults) }
 
-// TestPlantedBugs has the worlds look for each fault.
-func TestPlantedBugs(t *testing.T) { planted.Find(t, faults, "-test.run", "TestWorld") }
+// TestPlantedBugs has the worlds and the tables of single rules look for each fault.
+func TestPlantedBugs(t *testing.T) {
+	planted.Find(t, faults, "-test.run", "TestWorld|TestReading|TestWhatAStore|TestHeartbeats")
+}

@@ -262,14 +262,13 @@ func (w *world) step(e Event) {
 	if out.Read != nil {
 		read := *out.Read
 		w.later(func() {
-			answer := ProfilesRead{Job: read.Job}
-			for _, key := range read.Keys {
-				if p, found := w.store[key.Key]; found && (w.healed || w.RNG.IntN(20) > 0) {
-					answer.Profiles = append(answer.Profiles, p)
-				}
+			reading := NewReading(read)
+			for key, more := reading.Next(); more; key, more = reading.Next() {
+				p, found := w.store[key.Key]
+				reading.Got(p, found, !w.healed && w.RNG.IntN(20) == 0)
 			}
 			if issuer == w.issuer {
-				w.step(answer)
+				w.step(reading.Done())
 			}
 		})
 	}

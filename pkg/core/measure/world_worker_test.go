@@ -4,7 +4,7 @@ import (
 	"time"
 
 	"clockwork/pkg/core/work"
-	"clockwork/pkg/lab/virtual"
+	"clockwork/pkg/core/work/virtual"
 	"clockwork/pkg/protocol"
 	"clockwork/pkg/testkit/simworker"
 )

@@ -180,13 +180,14 @@ func (c *engine) victims(g *gpu, need int) []*replica {
 	return list
 }
 
-// stopDraining makes draining copies resident again, because no load needs their pages.
+// stopDraining makes draining copies resident again, because no load needs their pages. Those
+// of retired models leave in any case.
 func (c *engine) stopDraining(g *gpu) {
 	if g.leaving == 0 {
 		return
 	}
 	for _, r := range g.replicas {
-		if r.phase == draining {
+		if r.phase == draining && !r.model.retired {
 			g.leaving -= r.pages()
 			c.hold(r)
 		}

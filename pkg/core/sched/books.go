@@ -60,6 +60,8 @@ type request struct {
 	cold bool
 	// orphan: its front door is lost. It gets no refusal.
 	orphan bool
+	// withdrawn: its client went away. It is not planned again.
+	withdrawn bool
 	// late and unloaded: it was refused because no GPU could be in time any more, while
 	// a GPU had its model (late) or none had (unloaded). For the learner.
 	late     bool
@@ -248,7 +250,7 @@ type worker struct {
 	delay netDelay
 }
 
-// model is a model of the epoch with its queue, a list ordered by (rank, seq).
+// model is a model with its queue, a list ordered by (rank, seq).
 //
 // Invariants: queued and items are the numbers of requests and items in the queue.
 type model struct {
@@ -258,7 +260,8 @@ type model struct {
 	// outputBytes is the size of one item's outputs, wayBack that of its latest request.
 	outputBytes int64
 	wayBack     time.Duration
-	// index is its place in engine.models; it breaks ties between models.
+	// index is the number of models of the epoch that came before it; it breaks ties between
+	// models.
 	index uint64
 	// head and tail are the ends of the queue, nil if it is empty.
 	head, tail *request
@@ -285,6 +288,9 @@ type model struct {
 	// quarantined, 0 for never.
 	crashes     []protocol.Time
 	quarantined protocol.Time
+	// retired: the model is not of the present set. It has no waiting requests, and its
+	// copies are to be evicted.
+	retired bool
 	// dirty: the model is in engine.dirtyModels.
 	dirty bool
 	modelPlan

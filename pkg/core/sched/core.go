@@ -16,8 +16,10 @@ type Core interface {
 	// is valid until the next Step.
 	Step(now protocol.Time, e Event) Output
 	Stats() Stats
-	// Capacity returns what requests can be executed on now.
-	Capacity() protocol.Capacity
+	// Capacity returns what requests can be executed on now. Unavailable returns the first of
+	// the models that it counts as such, as many as a heartbeat holds; valid until the next Step.
+	Capacity(now protocol.Time) protocol.Capacity
+	Unavailable() []string
 	// Quarantined returns the models whose requests are refused for their crashes, and for
 	// how long yet: as many as a heartbeat holds, the latest.
 	Quarantined(now protocol.Time) []protocol.QuarantinedModel
@@ -211,6 +213,17 @@ type GPUHealth struct {
 	GPUs []protocol.GPUBeat
 }
 
+// SetSwitched replaces the models of the epoch by those of another set. If the set's number is
+// not above the present one's, or no epoch has begun, the event is ignored. Models of both sets
+// keep their queues, copies and estimates. Requests that wait for a model that leaves are
+// refused MODEL_RETIRED, those that execute end as ever, and its copies are evicted when they are
+// idle. A model that returns from an earlier set is the same again.
+type SetSwitched struct {
+	// State has the number, models and profiles of the set, and what each worker that is
+	// there has of it in host memory.
+	State protocol.ClockworkState
+}
+
 // DoorLost removes the requests of a front door. Those that execute end without a reply.
 type DoorLost struct{ Door uint64 }
 
@@ -219,6 +232,11 @@ type Answered struct {
 	Door uint64
 	Seqs []uint64
 }
+
+// Withdraw reports that nobody waits any more for the answer to a request. If it waits, it is
+// refused CANCELLED. If it is a member of an action, it goes on, since a batch without one of
+// its inputs fails for all; it is not planned again. Any other is ignored.
+type Withdraw struct{ ID protocol.RequestID }
 
 // Tick reports only that time has passed, as Output.Wake requests.
 type Tick struct{}
@@ -231,6 +249,8 @@ func (*WorkerLost) event()   {}
 func (*GPUHealth) event()    {}
 func (*DoorLost) event()     {}
 func (*Answered) event()     {}
+func (*Withdraw) event()     {}
+func (*SetSwitched) event()  {}
 func (*Tick) event()         {}
 
 // Addressed is an action and the worker it is for.
@@ -320,11 +340,12 @@ const (
 )
 
 // Stats count requests since the core was made, except for Queued and InFlight, which
-// are the present numbers. Submitted = Succeeded + Refused + Answered + Forgotten +
-// Duplicates + Queued + InFlight.
+// are the present numbers. Submitted = Succeeded + Refused + Answered + Withdrawn +
+// Forgotten + Duplicates + Queued + InFlight.
 type Stats struct {
-	// Forgotten counts requests of lost front doors that ended without a result OK.
-	Submitted, Succeeded, Refused, Answered, Forgotten, Duplicates int
+	// Withdrawn counts requests whose clients went away before they were executed, Forgotten
+	// those of lost front doors that ended without a result OK.
+	Submitted, Succeeded, Refused, Answered, Withdrawn, Forgotten, Duplicates int
 	// InFlight counts the requests that are members of an action.
 	Queued, InFlight int
 	// Replanned counts requests that were queued again after a failure, Strays results
@@ -350,7 +371,8 @@ func (c *echo) Step(_ protocol.Time, e Event) Output {
 }
 
 func (c *echo) Stats() Stats                                          { return c.stats }
-func (c *echo) Capacity() protocol.Capacity                           { return protocol.Capacity{GPUs: 1} } // itself: it answers without any GPU
+func (c *echo) Unavailable() []string                                 { return nil }
+func (c *echo) Capacity(protocol.Time) protocol.Capacity              { return protocol.Capacity{GPUs: 1} } // itself: it answers without any GPU
 func (c *echo) Quarantined(protocol.Time) []protocol.QuarantinedModel { return nil }
 func (c *echo) Snapshot(into *Snapshot)                               { *into = Snapshot{} }
 func (c *echo) Waits(protocol.RequestID) (r Reason, ok bool)          { return r, false }

@@ -155,11 +155,18 @@ func (c *engine) kindOf(kind gpuKind) int {
 	}
 	c.kinds, c.ofKind = append(c.kinds, kind), append(c.ofKind, 0)
 	for _, m := range c.models {
-		m.costs = append(m.costs, c.costOf(m.spec, len(c.kinds)-1))
-		m.pages = append(m.pages, kind.specOf(m.spec).Pages)
-		m.capable = append(m.capable, 0)
+		c.extend(m)
 	}
 	return len(c.kinds) - 1
+}
+
+// extend extends a model's tables to all known types of GPUs.
+func (c *engine) extend(m *model) {
+	for kind := len(m.costs); kind < len(c.kinds); kind++ {
+		m.costs = append(m.costs, c.costOf(m.spec, kind))
+		m.pages = append(m.pages, c.kinds[kind].specOf(m.spec).Pages)
+		m.capable = append(m.capable, 0)
+	}
 }
 
 // costOf returns the estimates of a model on a type of GPU. For a type that was never

@@ -39,10 +39,15 @@ type engine struct {
 	// kinds are the types of GPUs. The index of a type stands for it in gpu.kind,
 	// model.costs and model.capable.
 	kinds []gpuKind
-	// models are in the order of the state; names are the same by name. They do not
-	// change within an epoch.
+	// set is the number of the present set of models. models are those of the set, in the
+	// order in which they came; names are the same by name.
+	set    uint64
 	models []*model
 	names  map[string]*model
+	// indexes is the number of models that have come in the epoch; model.index is below it.
+	indexes uint64
+	// retired are models of earlier sets of the epoch, by name, at most maxRetired.
+	retired map[string]*model
 	// profiles are all known profiles by model digest, complete or not.
 	profiles map[string][]protocol.Profile
 	// costs are the estimates; models with equal digests share them.
@@ -58,9 +63,10 @@ type engine struct {
 	known   map[protocol.RequestID]*request
 	actions map[protocol.ActionID]*action
 	// unavailable counts the models without a capable GPU, unless recount says that it is to
-	// be counted anew.
-	unavailable int
-	recount     bool
+	// be counted anew. unavailableNames are the first of them, at most protocol.MaxUnavailable.
+	unavailable      int
+	unavailableNames []string
+	recount          bool
 	// quarantinedUntil is the latest end of a quarantine, 0 if there was none.
 	quarantinedUntil protocol.Time
 	// timers are ordered by time, then by ticket.
@@ -97,7 +103,7 @@ func (c *engine) decideBy(p policy) {
 func (c *engine) clear() {
 	c.kinds, c.ofKind, c.models, c.workers, c.gpus, c.timers = nil, nil, nil, nil, nil, nil
 	c.dirtyModels, c.dirtyGPUs = nil, nil
-	c.names = map[string]*model{}
+	c.names, c.retired = map[string]*model{}, map[string]*model{}
 	c.profiles = map[string][]protocol.Profile{}
 	c.costs = map[costKey]*cost{}
 	c.absent = map[string]*absence{}
@@ -106,6 +112,7 @@ func (c *engine) clear() {
 	c.fleetDelay = netDelay{}
 	c.waysBack = map[uint64]*doorWays{}
 	c.fenced, c.recount, c.quarantinedUntil = false, true, 0
+	c.set, c.indexes = 0, 0
 }
 
 // Step implements Core.
@@ -130,6 +137,10 @@ func (c *engine) Step(now protocol.Time, e Event) Output {
 		c.doorLost(e.Door)
 	case *Answered:
 		c.answered(e)
+	case *Withdraw:
+		c.withdraw(e.ID)
+	case *SetSwitched:
+		c.switchSet(&e.State)
 	}
 	c.settle()
 	c.out.Wake = protocol.Never
@@ -155,22 +166,36 @@ func (c *engine) Stats() Stats {
 }
 
 // Capacity implements Core.
-func (c *engine) Capacity() protocol.Capacity {
-	if c.recount {
-		c.recount, c.unavailable = false, 0
-		for _, m := range c.models {
-			if m.capableGPUs() == 0 {
-				c.unavailable++
-			}
-		}
-	}
-	able := protocol.Capacity{Models: len(c.models), Unavailable: c.unavailable}
+func (c *engine) Capacity(now protocol.Time) protocol.Capacity {
+	c.countUnavailable()
+	able := protocol.Capacity{Models: len(c.models), Unavailable: c.unavailable, Refused: c.refused(now)}
 	for _, g := range c.gpus {
 		if !g.stalled && g.able > 0 {
 			able.GPUs++
 		}
 	}
 	return able
+}
+
+// Unavailable implements Core.
+func (c *engine) Unavailable() []string {
+	c.countUnavailable()
+	return c.unavailableNames
+}
+
+func (c *engine) countUnavailable() {
+	if !c.recount {
+		return
+	}
+	c.recount, c.unavailable, c.unavailableNames = false, 0, nil
+	for _, m := range c.models {
+		if m.capableGPUs() > 0 {
+			continue
+		}
+		if c.unavailable++; len(c.unavailableNames) < protocol.MaxUnavailable {
+			c.unavailableNames = append(c.unavailableNames, m.spec.Name)
+		}
+	}
 }
 
 // ticket returns a number above all earlier ones. Tickets order timers of one time, arrivals,
@@ -228,56 +253,73 @@ func (c *engine) activate(e Activate) {
 	for _, w := range e.State.Workers {
 		c.adopt(w.Profiles)
 	}
+	c.set = e.State.Set
 	c.addModels(e.State.Models)
 	for _, w := range e.State.Workers {
 		c.join(w)
 	}
 }
 
-// addModels adds the models of an epoch, tens of thousands at a takeover: their memory is
-// allocated at once.
+// addModels adds models, tens of thousands at a takeover: their memory is allocated at once.
 func (c *engine) addModels(specs []protocol.ModelSpec) {
 	all := make([]model, len(specs))
-	c.models, c.names = make([]*model, 0, len(specs)), make(map[string]*model, len(specs))
+	c.models = slices.Grow(c.models, len(specs))
 	for i := range specs {
 		if c.names[specs[i].Name] == nil {
 			m := &all[i]
-			m.spec, m.itemBytes, m.outputBytes, m.index = specs[i], specs[i].ItemBytes(), specs[i].OutputBytes(), uint64(len(c.models))
-			c.models, c.names[m.spec.Name] = append(c.models, m), m
+			m.spec, m.itemBytes, m.outputBytes, m.index = specs[i], specs[i].ItemBytes(), specs[i].OutputBytes(), c.indexes
+			c.indexes++
+			c.addModel(m)
 		}
 	}
 }
 
-// adopt adds the profiles of a worker whose keys are not known yet.
+// addModel makes a model one of the set.
+func (c *engine) addModel(m *model) {
+	c.models, c.names[m.spec.Name] = append(c.models, m), m
+	c.extend(m)
+	for _, g := range c.gpus {
+		if c.capable(g, m) {
+			c.canHold(g, m, +1)
+		}
+	}
+	c.recount = true
+}
+
+// adopt adds the profiles whose keys are not known yet.
 func (c *engine) adopt(profiles []protocol.Profile) {
+	digests := map[string]bool{}
 	for _, p := range profiles {
 		same := func(q protocol.Profile) bool {
 			return q.GPUType == p.GPUType && q.Backend == p.Backend && q.BackendVersion == p.BackendVersion
 		}
 		if !slices.ContainsFunc(c.profiles[p.Digest], same) {
 			c.profiles[p.Digest] = append(c.profiles[p.Digest], p)
-			c.price(p.Digest)
+			digests[p.Digest] = true
+		}
+	}
+	if len(digests) == 0 {
+		return
+	}
+	for _, m := range c.models {
+		if digests[m.spec.Digest] {
+			c.price(m)
 		}
 	}
 }
 
-// price gives the models of a digest the estimates that they lack.
-func (c *engine) price(digest string) {
-	for _, m := range c.models {
-		if m.spec.Digest != digest {
+// price gives a model the estimates that it lacks.
+func (c *engine) price(m *model) {
+	for kind := range m.costs {
+		if m.costs[kind] != nil {
 			continue
 		}
-		for kind := range m.costs {
-			if m.costs[kind] != nil {
-				continue
-			}
-			if m.costs[kind] = c.costOf(m.spec, kind); m.costs[kind] == nil {
-				continue
-			}
-			for _, g := range c.gpus {
-				if g.kind == kind && c.capable(g, m) {
-					c.canHold(g, m, +1)
-				}
+		if m.costs[kind] = c.costOf(m.spec, kind); m.costs[kind] == nil {
+			continue
+		}
+		for _, g := range c.gpus {
+			if g.kind == kind && c.capable(g, m) {
+				c.canHold(g, m, +1)
 			}
 		}
 	}

@@ -245,9 +245,15 @@ func (t *Term) noResponders(door, question uint64) {
 	t.doors.schedule()
 }
 
-// messagesMissed clears the ledgers: a claim of a front door may have been missed, and no
-// answer is better than two.
-func (t *Term) messagesMissed() {
+// messagesMissed clears the ledgers if messages may have been lost since the last call: a
+// claim may be among them, and no answer is better than two. It precedes what declares a
+// front door dead. Submissions do not call it: those that were received before the loss may
+// be processed after it, and their claims may be lost as well.
+func (t *Term) messagesMissed(count uint64) {
+	if count <= t.missed {
+		return
+	}
+	t.missed = count
 	if n := t.doors.clear(); n > 0 {
 		t.note(Note{Kind: NoteForgotten, Count: n})
 	}

@@ -86,7 +86,7 @@ func TestWhoCanHoldNoModelTakesNoWork(t *testing.T) {
 		Models: []protocol.ModelSpec{a, b}, Profiles: []protocol.Profile{pa, pb}, Workers: []protocol.WorkerState{w}}})
 	is := func(what string, want protocol.Capacity) {
 		t.Helper()
-		if got := core.Capacity(); got != want {
+		if got := core.Capacity(0); got != want {
 			t.Errorf("%s: %+v, expected %+v", what, got, want)
 		}
 	}

@@ -40,7 +40,7 @@ func TestAnyNumberOfAPeerIsTaken(t *testing.T) {
 		for seq := range uint64(2) {
 			step(&Submitted{Epoch: 5, Submitted: protocol.Submitted{Reply: "_INBOX.x", Submission: protocol.Submission{
 				ID: protocol.RequestID{Door: 1, Seq: seq}, Model: "m", Batch: 1, Bytes: 8, Budget: 100 * time.Millisecond, Elapsed: time.Millisecond}}})
-			step(&FrontDoorBeat{protocol.Heartbeat{Service: protocol.FrontDoor, ID: protocol.DoorName(1), Incarnation: 1, Epoch: 5}})
+			step(&FrontDoorBeat{Heartbeat: protocol.Heartbeat{Service: protocol.FrontDoor, ID: protocol.DoorName(1), Incarnation: 1, Epoch: 5}})
 		}
 		for _, a := range sent {
 			at := protocol.Phase{Begin: now, End: now.Add(2 * time.Millisecond), Device: 2 * time.Millisecond}

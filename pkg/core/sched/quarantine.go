@@ -24,6 +24,19 @@ func (c *engine) Quarantined(now protocol.Time) (list []protocol.QuarantinedMode
 	return list[max(0, len(list)-protocol.MaxQuarantined):]
 }
 
+// refused counts the models that a GPU can hold and that are refused for their crashes.
+func (c *engine) refused(now protocol.Time) (n int) {
+	if c.quarantinedUntil <= now {
+		return 0
+	}
+	for _, m := range c.models {
+		if m.quarantineLeft(now) > 0 && m.capableGPUs() > 0 {
+			n++
+		}
+	}
+	return n
+}
+
 // quarantineLeft returns how long requests of the model are still refused for its crashes.
 func (m *model) quarantineLeft(now protocol.Time) time.Duration {
 	return max(0, m.quarantined.Sub(now))

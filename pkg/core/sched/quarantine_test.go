@@ -28,6 +28,31 @@ func TestACoreSaysWhoIsQuarantined(t *testing.T) {
 	}
 }
 
+// TestWhatIsRefusedIsNoCapacity: models that a GPU can hold, as long as they are quarantined,
+// and those that none can hold by name, as many as a heartbeat takes.
+func TestWhatIsRefusedIsNoCapacity(t *testing.T) {
+	c := quarantining(t, map[string]float64{"never": 0, "late": 30, "over": 10})
+	w := protocol.WorkerState{ID: "w", Incarnation: 1, GPUs: []protocol.GPUState{{Type: "t4", PagesTotal: 64}}}
+	for _, m := range c.models {
+		w.Models = append(w.Models, m.spec)
+	}
+	c.Step(0, &WorkerJoined{State: w})
+	for at, want := range map[float64]int{0: 2, 10: 1, 30: 0} {
+		if got := c.Capacity(instant(at)); got.Refused != want || got.Unavailable != 0 || len(c.Unavailable()) != 0 {
+			t.Errorf("at %v: %+v, expected %d refused", at, got, want)
+		}
+	}
+	many := map[string]float64{}
+	for i := range protocol.MaxUnavailable + 3 {
+		many[fmt.Sprintf("m%03d", i)] = 1000
+	}
+	c = quarantining(t, many)
+	got := c.Capacity(0)
+	if names := c.Unavailable(); got.Unavailable != len(many) || got.Refused != 0 || len(names) != protocol.MaxUnavailable {
+		t.Errorf("without a worker: %+v, by name %d: %v", got, len(names), names)
+	}
+}
+
 // quarantining is a core whose models are quarantined until then, in ms; 0 for never.
 func quarantining(t *testing.T, until map[string]float64) *engine {
 	var parts []part

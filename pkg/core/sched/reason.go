@@ -81,9 +81,11 @@ const (
 	WhyLateStart       // its action could not begin in its window
 	WhyCrashed         // what executed it ended or hung
 	WhyQuarantined     // its model is quarantined for crashes
+	WhyRetired         // its model has left the set of models
 	WhyStalled         // every GPU that can hold its model is stalled
 	WhySlow            // done late: its execution took longer than expected
 	WhySlowBefore      // done late: its execution began later than expected
+	WhyWithdrawn       // its client went away
 )
 
 // quote is when one copy of a model, or a GPU that loads it now, could do a request.
@@ -134,6 +136,8 @@ func (c *engine) notTaken(r *request, code protocol.Code) {
 		why = WhyCrashed
 	case protocol.ModelQuarantined:
 		why = WhyQuarantined
+	case protocol.ModelRetired:
+		why = WhyRetired
 	}
 	c.out.Reasons = append(c.out.Reasons, c.circumstances(r, why))
 }
@@ -181,6 +185,8 @@ func (c *engine) whyGivenUp(r *request, refusal *protocol.Error) Why {
 	switch {
 	case refusal.Code == protocol.SchedulerLost:
 		return WhyInactive
+	case refusal.Code == protocol.Cancelled:
+		return WhyWithdrawn
 	case r.tried != whyUnknown:
 		return r.tried
 	case refusal.Code == protocol.WorkerLost:

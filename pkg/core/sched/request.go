@@ -48,6 +48,8 @@ func (c *engine) admit(r *request) *protocol.Error {
 	switch {
 	case !c.active || c.fenced:
 		return protocol.Refusal(protocol.SchedulerLost)
+	case m == nil && c.retired[r.Model] != nil:
+		return retiredModel(c.retired[r.Model])
 	case m == nil:
 		return protocol.Errorf(protocol.UnknownModel, "no model is called %q", r.Model)
 	case r.Budget <= 0:
@@ -182,8 +184,36 @@ func (c *engine) refuse(r *request, refusal *protocol.Error) {
 		c.stats.Forgotten++
 		return
 	}
-	c.stats.Refused++
+	if refusal.Code == protocol.Cancelled {
+		c.stats.Withdrawn++
+	} else {
+		c.stats.Refused++
+	}
 	c.out.Refusals = append(c.out.Refusals, protocol.Dispatch{ID: r.ID, Kind: protocol.Refuse, Refusal: refusal})
+}
+
+// withdraw ends a request that waits and that nobody waits for. The GPUs with its model are
+// planned anew, since it may have kept them from other work.
+func (c *engine) withdraw(id protocol.RequestID) {
+	r := c.known[id]
+	if r == nil {
+		return
+	}
+	r.withdrawn = true
+	if !r.waiting {
+		return
+	}
+	m := r.model
+	c.refuse(r, withdrawn())
+	c.markModel(m)
+	for _, p := range m.replicas {
+		c.markGPU(p.gpu)
+	}
+}
+
+// withdrawn is the refusal of a request whose client went away.
+func withdrawn() *protocol.Error {
+	return protocol.Errorf(protocol.Cancelled, "the client went away before it was executed")
 }
 
 // drop removes a request from the queue or its action, and ends it. If it was the last

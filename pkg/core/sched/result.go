@@ -228,8 +228,9 @@ func failure(res *protocol.Result) *protocol.Error {
 	return protocol.Errorf(code, "worker %s answered %s with %s: %s", res.Worker, res.Kind, res.Code, res.Message)
 }
 
-// replan puts a request whose action failed back into its queue, or refuses it if it has no
-// attempt left, cannot be in time, would fail again, or its model was quarantined meanwhile.
+// replan puts a request whose action failed back into its queue, or refuses it if nobody waits
+// for it, it has no attempt left, cannot be in time, would fail again, or its model was
+// quarantined meanwhile.
 func (c *engine) replan(r *request, refusal *protocol.Error) {
 	// Neither the loss of a worker or of weights nor an action that came too late, or
 	// before its input, is the request's failure; the deadline bounds those. Nor is the
@@ -242,8 +243,12 @@ func (c *engine) replan(r *request, refusal *protocol.Error) {
 	switch {
 	case c.fenced:
 		c.refuse(r, protocol.Refusal(protocol.SchedulerLost))
+	case r.withdrawn:
+		c.refuse(r, withdrawn())
 	case r.orphan, r.attempts >= c.config.Attempts, refusal.Code == protocol.InvalidInput:
 		c.refuse(r, refusal)
+	case r.model.retired:
+		c.refuseRetired(r)
 	case r.model.quarantineLeft(c.now) > 0:
 		c.refuseQuarantined(r)
 	case r.deadline <= c.now, ok && best.end() > r.deadline:
@@ -276,7 +281,7 @@ func (c *engine) loaded(a *action, res *protocol.Result) {
 			m.costs[g.kind].updatedAt = c.now
 		}
 		delete(g.failures, m)
-		if r.doubtful {
+		if r.doubtful || m.retired {
 			c.markUnknown(r)
 			c.markModel(m)
 			return

@@ -22,8 +22,10 @@ import (
 //	join <worker> <incarnation> <gpus>[:type] <pages> [resident...]
 //	                                     hosts all models; others take one page; ~a is
 //	                                     being loaded or evicted
+//	switch <set> <model>...              another set; whoever has joined hosts all of it
 //	lost <worker>      door-lost <door>      tick
 //	submit <seq>[-<seq>] <model> <batch> <budget ms> [crashes]   door is 1
+//	withdraw <seq>
 //	result <worker> <action> <code> [exec ms]          it ended just now
 //	health <worker> <incarnation> <gpu>...             each is ok:N, stalled:N or
 //	                                     restarting:N, N executors of it have ended
@@ -33,7 +35,7 @@ import (
 // Actions are named by their number in the epoch.
 func TestScripts(t *testing.T) {
 	script.Play(t, "testdata/*.txt", func(t *testing.T) func(string) string {
-		s := &stage{policy: "simple", config: Defaults(), actions: map[protocol.ActionID]protocol.Action{}}
+		s := &stage{policy: "simple", config: Defaults(), joined: map[string]uint64{}, actions: map[protocol.ActionID]protocol.Action{}}
 		return func(line string) string { return s.run(t, strings.Fields(line)) }
 	})
 }
@@ -44,6 +46,7 @@ type stage struct {
 	config  Config
 	input   int64 // bytes of an item
 	state   protocol.ClockworkState
+	joined  map[string]uint64 // incarnations of workers
 	core    Core
 	actions map[protocol.ActionID]protocol.Action
 }
@@ -179,7 +182,10 @@ func (s *stage) event(t *testing.T, now protocol.Time, f []string, num func(int)
 			}
 			w.GPUs = append(w.GPUs, g)
 		}
+		s.joined[w.ID] = w.Incarnation
 		return &WorkerJoined{State: w}
+	case "switch":
+		return &SetSwitched{State: s.setOf(uint64(num(2)), f[2:])}
 	case "lost":
 		return &WorkerLost{ID: f[1]}
 	case "door-lost":
@@ -190,6 +196,8 @@ func (s *stage) event(t *testing.T, now protocol.Time, f []string, num func(int)
 			e.Seqs = append(e.Seqs, uint64(num(i+2)))
 		}
 		return e
+	case "withdraw":
+		return &Withdraw{protocol.RequestID{Door: 1, Seq: uint64(num(2))}}
 	case "submit":
 		s := protocol.Submission{ID: protocol.RequestID{Door: 1, Seq: uint64(num(2))}, Model: f[2], Batch: num(4), Budget: millis(f[4])}
 		if len(f) > 5 {
@@ -221,6 +229,20 @@ func (s *stage) event(t *testing.T, now protocol.Time, f []string, num func(int)
 	}
 	t.Fatalf("no event is called %q", f[0])
 	return nil
+}
+
+// setOf returns a set of models that were described before.
+func (s *stage) setOf(number uint64, names []string) protocol.ClockworkState {
+	set := protocol.ClockworkState{Set: number, Profiles: s.state.Profiles}
+	for _, m := range s.state.Models {
+		if slices.Contains(names, m.Name) {
+			set.Models = append(set.Models, m)
+		}
+	}
+	for id, incarnation := range s.joined {
+		set.Workers = append(set.Workers, protocol.WorkerState{ID: id, Incarnation: incarnation, Models: set.Models})
+	}
+	return set
 }
 
 func incidentText(i Incident) string {

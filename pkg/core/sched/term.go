@@ -49,11 +49,15 @@ type Term struct {
 
 	// terms are those of the controllers that sent a start.
 	terms protocol.Terms
-	// models are those of the epoch, by name. Every worker that joins holds all of them.
+	// set is the number of the set of models that is served. models are its models, by name;
+	// every worker that joins serves those that it does not lack.
+	set     uint64
 	models  []protocol.ModelSpec
 	workers membership
-	// doors are the unanswered requests of each front door.
-	doors frontDoors
+	// doors are the unanswered requests of each front door. missed is how often messages of
+	// front doors may have been lost, as far as the ledgers in doors account for it.
+	doors  frontDoors
+	missed uint64
 
 	// out is the output of the current step; last is the output of the core's last
 	// step; decided counts the core's steps in the current step.
@@ -76,6 +80,8 @@ type TermConfig struct {
 	// Question is the number above which the questions to the broker are numbered. It is
 	// random, so that an answer to another scheduler's question is not mistaken.
 	Question uint64
+	// Missed is where NoResponders.Missed begins to count.
+	Missed uint64
 	// Subjects decide which reply subjects are valid.
 	Subjects protocol.Subjects
 }
@@ -91,7 +97,7 @@ const clockWait = 2 * time.Second
 func NewTerm(core Core, config TermConfig) *Term {
 	return &Term{
 		config: config, core: core, clocksDue: protocol.Never, coreWake: protocol.Never,
-		workers: newMembership(), doors: newFrontDoors(config.Question),
+		workers: newMembership(), doors: newFrontDoors(config.Question), missed: config.Missed,
 	}
 }
 
@@ -112,6 +118,10 @@ func (t *Term) Step(now protocol.Time, e TermEvent) *TermOutput {
 		t.result(e)
 	case *AnswersReported:
 		t.answersReported(e)
+	case *Withdraw:
+		if t.started {
+			t.decide(e)
+		}
 	case *Tick:
 		t.tick(e)
 	case *Started:
@@ -125,11 +135,11 @@ func (t *Term) Step(now protocol.Time, e TermEvent) *TermOutput {
 	case *SchedulerBeat:
 		t.seen = max(t.seen, e.Epoch)
 	case *FrontDoorBeat:
+		t.messagesMissed(e.Missed)
 		t.frontDoorBeat(e.Heartbeat)
 	case *NoResponders:
+		t.messagesMissed(e.Missed)
 		t.noResponders(e.FrontDoor, e.Question)
-	case *MessagesMissed:
-		t.messagesMissed()
 	case *HeartbeatDue:
 		t.heartbeatDue()
 	}
@@ -199,7 +209,8 @@ func (t *Term) start(state protocol.ClockworkState) {
 		t.startAgain(state)
 		return
 	}
-	t.started, t.since, t.models, t.clocksDue = true, t.now, state.Models, t.now.Add(clockWait)
+	t.started, t.since, t.clocksDue = true, t.now, t.now.Add(clockWait)
+	t.set, t.models = state.Set, state.Models
 	workers := state.Workers
 	state.Workers, state.Term = nil, 0
 	t.note(Note{Kind: NoteStarted, Count: len(workers)})
@@ -208,33 +219,6 @@ func (t *Term) start(state protocol.ClockworkState) {
 		t.expect(joiner{WorkerState: w})
 	}
 	t.admit()
-}
-
-// startAgain takes a repeated start, which may name workers whose announcements were
-// lost. Other models mean that the store was lost and the stack started again; the term
-// resigns, and the next one serves them.
-func (t *Term) startAgain(state protocol.ClockworkState) {
-	if !sameModels(t.models, state.Models) {
-		t.resign("the stack serves other models now")
-		return
-	}
-	for _, w := range state.Workers {
-		t.expect(joiner{WorkerState: w})
-	}
-	t.admit()
-}
-
-// sameModels compares by name and digest; both are ordered by name.
-func sameModels(a, b []protocol.ModelSpec) bool {
-	if len(a) != len(b) {
-		return false
-	}
-	for i := range a {
-		if a[i].Name != b[i].Name || a[i].Digest != b[i].Digest {
-			return false
-		}
-	}
-	return true
 }
 
 // result passes a result to the core. A worker with a newer epoch that a scheduler has too
@@ -331,7 +315,8 @@ func (t *Term) Heartbeat(now protocol.Time) protocol.Heartbeat {
 	stats := t.core.Stats()
 	h := protocol.Heartbeat{Epoch: t.Epoch(), State: protocol.SchedulerReady, InFlight: stats.Queued + stats.InFlight}
 	if t.active {
-		h.State, h.Capacity, h.Quarantined = protocol.SchedulerActive, t.core.Capacity(), t.core.Quarantined(now)
+		h.State, h.Capacity = protocol.SchedulerActive, t.core.Capacity(now)
+		h.Quarantined, h.Unavailable = t.core.Quarantined(now), t.core.Unavailable()
 	}
 	return h
 }

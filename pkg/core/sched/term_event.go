@@ -2,8 +2,8 @@ package sched
 
 import "clockwork/pkg/protocol"
 
-// TermEvent is an input of Term.Step: one of the types in this file, Result or Tick. The
-// latter two are passed on to the core.
+// TermEvent is an input of Term.Step: one of the types in this file, Result, Withdraw or Tick.
+// The latter three are passed on to the core.
 type TermEvent interface{ termEvent() }
 
 // Started carries the models, profiles and workers of the epoch. It may arrive more
@@ -31,7 +31,11 @@ type WorkerAnswered struct {
 type SchedulerBeat struct{ protocol.Heartbeat }
 
 // FrontDoorBeat is a front door's heartbeat.
-type FrontDoorBeat struct{ protocol.Heartbeat }
+type FrontDoorBeat struct {
+	protocol.Heartbeat
+	// Missed is as in NoResponders.
+	Missed uint64
+}
 
 // AnswersReported is a SubmissionBatch without its requests, which follow as Submitted in
 // their order.
@@ -51,11 +55,13 @@ type Submitted struct {
 
 // NoResponders is the broker's answer to one of the two questions of a FrontDoorQuestion:
 // nobody subscribes to that subject.
-type NoResponders struct{ FrontDoor, Question uint64 }
-
-// MessagesMissed reports that messages of front doors may be missing: a connection broke,
-// or messages were dropped.
-type MessagesMissed struct{}
+type NoResponders struct {
+	FrontDoor, Question uint64
+	// Missed is how often messages of front doors may have been lost on their way to this
+	// process, up to the step with this event: connections that broke, messages that were
+	// dropped. It counts on from TermConfig.Missed.
+	Missed uint64
+}
 
 // HeartbeatDue advances the time in which heartbeats are missed. It comes every
 // protocol.HeartbeatEvery, except for the time in which this process was paused.
@@ -70,9 +76,9 @@ func (*FrontDoorBeat) termEvent()   {}
 func (*AnswersReported) termEvent() {}
 func (*Submitted) termEvent()       {}
 func (*NoResponders) termEvent()    {}
-func (*MessagesMissed) termEvent()  {}
 func (*HeartbeatDue) termEvent()    {}
 func (*Result) termEvent()          {}
+func (*Withdraw) termEvent()        {}
 func (*Tick) termEvent()            {}
 
 // TermOutput is the work for the driver after one Step, in the order of its fields. It is
@@ -137,8 +143,8 @@ type Note struct {
 	ID string
 	// Count has the meaning that the kind gives it.
 	Count int
-	// Epoch is that of NoteEpochDoubted.
-	Epoch uint64
+	// Epoch is that of NoteEpochDoubted, Set that of NoteSetSwitched.
+	Epoch, Set uint64
 }
 
 // NoteKind is one of the kinds of this file.
@@ -170,4 +176,6 @@ const (
 	// NoteEpochDoubted: worker ID names a newer epoch than this one, which no scheduler has
 	// told of. That is ignored; a worker that obeys it is of no use and does not belong.
 	NoteEpochDoubted
+	// NoteSetSwitched: Count models are served now, those of this Set.
+	NoteSetSwitched
 )

@@ -17,7 +17,7 @@ import (
 // people's notes. The lease's epoch is 5. A worker is <id>#<incarnation>, a request
 // <front door>.<number>, and "epoch <n>" may end a line where another than 5 is meant.
 //
-//	start <models> <worker>[:<epoch it obeys>][-<models it lacks>]...   models are letters
+//	start [<set>:]<models> <worker>[:<epoch it obeys>][-<models it lacks>]...   models are letters
 //	announce <worker>     beat <worker>[:<epoch it obeys>] <clock epoch> [stopping <in flight> |
 //	                                     gpus ok:<executors ended>|stalled:<...>...]
 //	slow <id>...                         these do not answer at once what is on their
@@ -28,6 +28,7 @@ import (
 //	door <front door> [<epoch>]          its heartbeat
 //	scheduler <id> <epoch>               another scheduler's heartbeat
 //	submit <request> <budget ms> <reply> [json]
+//	withdraw <request>                   its client went away
 //	answers <front door> <number>...     it claims these
 //	nobody <front door> <question>       nobody listens; questions count from 1
 //	missed                               messages may have been missed
@@ -51,9 +52,10 @@ func TestTermScripts(t *testing.T) {
 // deaf is a core that decides nothing.
 type deaf struct{ Core }
 
-func (deaf) Step(protocol.Time, Event) Output { return Output{Wake: protocol.Never} }
-func (deaf) Stats() Stats                     { return Stats{} }
-func (deaf) Capacity() (c protocol.Capacity)  { return c }
+func (deaf) Step(protocol.Time, Event) Output             { return Output{Wake: protocol.Never} }
+func (deaf) Stats() Stats                                 { return Stats{} }
+func (deaf) Unavailable() []string                        { return nil }
+func (deaf) Capacity(protocol.Time) (c protocol.Capacity) { return c }
 
 const scriptEpoch = 5
 
@@ -63,7 +65,9 @@ type termStage struct {
 	term *Term
 	said strings.Builder
 	slow []string
-	last map[string]WorkerQuestion // to each worker
+	// missed is how often messages may have been lost.
+	missed uint64
+	last   map[string]WorkerQuestion // to each worker
 }
 
 func newTermStage(t *testing.T) *termStage {
@@ -80,6 +84,12 @@ func coreStep(e Event) string {
 		return fmt.Sprintf("core: activate epoch %d with %d models and %d workers\n", e.Epoch, len(e.State.Models), len(e.State.Workers))
 	case *WorkerJoined:
 		return fmt.Sprintf("core: %s#%d joins with %d models\n", e.State.ID, e.State.Incarnation, len(e.State.Models))
+	case *SetSwitched:
+		text := fmt.Sprintf("core: set %d has %d models", e.State.Set, len(e.State.Models))
+		for _, w := range e.State.Workers {
+			text += fmt.Sprintf(", %s#%d %d", w.ID, w.Incarnation, len(w.Models))
+		}
+		return text + "\n"
 	case *WorkerLost:
 		return fmt.Sprintf("core: %s#%d is lost\n", e.ID, e.Incarnation)
 	case *GPUHealth:
@@ -90,6 +100,8 @@ func coreStep(e Event) string {
 		return fmt.Sprintf("core: request %d.%d, %v left\n", e.ID.Door, e.ID.Seq, e.Budget)
 	case *Answered:
 		return fmt.Sprintf("core: front door %d answers %v\n", e.Door, e.Seqs)
+	case *Withdraw:
+		return fmt.Sprintf("core: nobody waits for %d.%d\n", e.ID.Door, e.ID.Seq)
 	case *Result:
 		return fmt.Sprintf("core: result of %s %s\n", e.Worker, e.Message)
 	}
@@ -110,6 +122,8 @@ func (s *termStage) run(f []string) {
 		s.said.WriteString(s.term.String())
 	case "slow":
 		s.slow = f[2:]
+	case "missed":
+		s.missed++
 	case "heartbeats":
 		for i := range int(s.number(f[2])) {
 			at := now.Add(time.Duration(i) * protocol.HeartbeatEvery)
@@ -165,7 +179,11 @@ func (s *termStage) event(f []string, epoch uint64) TermEvent {
 		if term, has := strings.CutPrefix(f[len(f)-1], "controller"); has {
 			state.Term, f = s.number(term), f[:len(f)-1]
 		}
-		state.Models = letters(f[1])
+		set, models, numbered := strings.Cut(f[1], ":")
+		if !numbered {
+			set, models = "0", set
+		}
+		state.Set, state.Models = s.number(set), letters(models)
 		for _, w := range f[2:] {
 			state.Workers = append(state.Workers, s.worker(w))
 		}
@@ -210,7 +228,7 @@ func (s *termStage) event(f []string, epoch uint64) TermEvent {
 		if len(f) > 2 {
 			h.Epoch = s.number(f[2])
 		}
-		return &FrontDoorBeat{h}
+		return &FrontDoorBeat{h, s.missed}
 	case "scheduler":
 		return &SchedulerBeat{protocol.Heartbeat{ID: f[1], Epoch: s.number(f[2])}}
 	case "submit":
@@ -221,6 +239,9 @@ func (s *termStage) event(f []string, epoch uint64) TermEvent {
 		}
 		return &Submitted{Epoch: epoch, Submitted: protocol.Submitted{Reply: f[3], JSON: len(f) > 4, Submission: protocol.Submission{
 			ID: protocol.RequestID{Door: s.number(door), Seq: s.number(seq)}, Budget: budget}}}
+	case "withdraw":
+		door, seq, _ := strings.Cut(f[1], ".")
+		return &Withdraw{protocol.RequestID{Door: s.number(door), Seq: s.number(seq)}}
 	case "answers":
 		e := &AnswersReported{FrontDoor: s.number(f[1]), Epoch: epoch}
 		for _, seq := range f[2:] {
@@ -228,9 +249,7 @@ func (s *termStage) event(f []string, epoch uint64) TermEvent {
 		}
 		return e
 	case "nobody":
-		return &NoResponders{s.number(f[1]), s.number(f[2])}
-	case "missed":
-		return &MessagesMissed{}
+		return &NoResponders{s.number(f[1]), s.number(f[2]), s.missed}
 	case "obeys":
 		w := s.worker(f[1])
 		return &Result{protocol.Result{Worker: w.ID, Epoch: s.number(f[2])}}
@@ -245,6 +264,7 @@ var noteNames = map[NoteKind]string{
 	NoteStarted: "started, workers", NoteActive: "active, workers", NoteWorkerJoined: "worker joined", NoteWorkerLeft: "worker left",
 	NoteWorkerLost: "worker lost", NoteTooManyWorkers: "too many workers", NoteFrontDoorLost: "front door lost", NoteAnswering: "answering",
 	NoteTooManyWaiting: "too many wait", NoteForgotten: "forgotten", NoteEpochDoubted: "epoch doubted",
+	NoteSetSwitched: "set switched, models",
 }
 
 func (s *termStage) step(now protocol.Time, e TermEvent) {

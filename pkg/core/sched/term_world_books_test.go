@@ -73,7 +73,7 @@ func (b *wBooks) obeys(w *termWorld, t *Term, epoch uint64) {
 // checkStep looks at what a term does with an event.
 func (s *wScheduler) checkStep(e TermEvent, out *TermOutput) {
 	w, t, b := s.w, s.term, s.books
-	if stats := t.Stats(); stats.Submitted != stats.Succeeded+stats.Refused+stats.Answered+stats.Forgotten+stats.Duplicates+stats.Queued+stats.InFlight {
+	if stats := t.Stats(); stats.Submitted != stats.Succeeded+stats.Refused+stats.Answered+stats.Withdrawn+stats.Forgotten+stats.Duplicates+stats.Queued+stats.InFlight {
 		w.broken("G13: the accounts of %s do not close: %+v", s.id, stats)
 	}
 	if !w.lease.given[t.Epoch()] {

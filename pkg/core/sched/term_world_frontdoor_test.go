@@ -44,7 +44,7 @@ func (w *termWorld) openDoor() {
 	id := uint64(len(w.doors) + 1)
 	c := frontdoor.Defaults()
 	c.ID, c.Subjects, c.DefaultSLO, c.BufferTimeout = id, wSubjects, 100*time.Millisecond, time.Second
-	c.MaxInFlight, c.MaxInFlightBytes, c.MaxPayload = 1<<20, 1<<30, 1<<20
+	c.MaxInFlight, c.MaxInFlightBytes, c.MaxInFlightOutputs, c.MaxPayload = 1<<20, 1<<30, 1<<30, 1<<20
 	c.Limits = quota.Rules{Others: quota.Unlimited, Anonymous: quota.Unlimited, OtherModels: quota.Unlimited}
 	d := &wDoor{Process: simtime.Process{Clock: &w.Clock}, Link: simtime.NewLink(), w: w, id: id, core: frontdoor.New(c), wake: protocol.Never, open: map[uint64]*wRequest{}}
 	w.doors = append(w.doors, d)
@@ -83,13 +83,13 @@ func (d *wDoor) beat() {
 	if !d.Connected {
 		return
 	}
-	h := d.core.Heartbeat(true)
+	h := d.core.Heartbeat(protocol.FrontDoorOpen)
 	h.Service, h.ID = protocol.FrontDoor, protocol.DoorName(d.id)
 	if d.w.chance(0.2) {
 		h.Epoch = d.w.lie()
 		d.w.happened.doorLies++
 	}
-	d.say(&FrontDoorBeat{h})
+	d.say(&FrontDoorBeat{Heartbeat: h})
 }
 
 // schedulerBeat takes the heartbeat of a scheduler.

@@ -8,7 +8,10 @@ import (
 
 // mindLink tells the core that the connection is down, or was.
 func (d *wDoor) mindLink() {
-	d.Mind(func() { d.step(&frontdoor.ConnectionDown{}) }, func() { d.step(&frontdoor.ConnectionBroke{}) })
+	up, breaks := d.Seen()
+	if now := (frontdoor.Connection{Up: up, Breaks: breaks}); now != d.core.Connection() {
+		d.step(&now)
+	}
 }
 
 // say publishes to every scheduler.

@@ -18,7 +18,7 @@ type wScheduler struct {
 	books   *wBooks // of the term
 	standby liveness.Succession
 	inbox   simtime.Connection // of what front doors say and the broker says of them
-	missed  bool               // something of that was lost
+	missed  uint64             // how often something of that may have been lost
 	deaf    protocol.Time
 	ahead   time.Duration // of its host's clock
 	// question and query are the numbers of the last questions to the broker and to workers.
@@ -71,7 +71,8 @@ func (s *wScheduler) suffer() {
 	case p < 0.18: // it goes on when another one has just begun to lead
 		s.PausedUntil = w.Now.Add(600*time.Millisecond + w.UpTo(300*time.Millisecond))
 	case p < 0.22: // its connection breaks
-		s.deaf, s.missed = w.Now.Add(w.UpTo(200*time.Millisecond)), true
+		s.deaf = w.Now.Add(w.UpTo(200 * time.Millisecond))
+		s.missed++
 	case p < 0.26: // the store is lost
 		w.lease.epoch = 0
 		w.happened.lost++
@@ -139,7 +140,7 @@ func (s *wScheduler) lead(epoch uint64) {
 	}
 	s.question += 1000
 	s.books = newWBooks()
-	s.term = NewTerm(core, TermConfig{Epoch: epoch, Issuer: epoch, Question: s.question, Subjects: wSubjects})
+	s.term = NewTerm(core, TermConfig{Epoch: epoch, Issuer: epoch, Question: s.question, Missed: s.missed, Subjects: wSubjects})
 	s.term.Observe = func(_ protocol.Time, e Event, _ *Output) { s.checkCore(e) }
 }
 
@@ -151,12 +152,11 @@ func (s *wScheduler) hear(e TermEvent) {
 		if s.deaf > s.w.Now {
 			return
 		}
-		switch e.(type) {
-		case *NoResponders, *FrontDoorBeat:
-			if s.missed {
-				s.missed = false
-				s.step(&MessagesMissed{})
-			}
+		switch of := e.(type) {
+		case *NoResponders:
+			e = &NoResponders{of.FrontDoor, of.Question, s.missed}
+		case *FrontDoorBeat:
+			e = &FrontDoorBeat{of.Heartbeat, s.missed}
 		}
 		s.step(e)
 	}))
@@ -287,7 +287,7 @@ func (w *termWorld) inquire(q FrontDoorQuestion) {
 				return
 			}
 			for _, s := range w.schedulers {
-				s.hear(&NoResponders{q.FrontDoor, number})
+				s.hear(&NoResponders{FrontDoor: q.FrontDoor, Question: number})
 			}
 		})
 	}

@@ -7,7 +7,7 @@ import (
 
 	"clockwork/pkg/core/clocksync"
 	"clockwork/pkg/core/work"
-	"clockwork/pkg/lab/virtual"
+	"clockwork/pkg/core/work/virtual"
 	"clockwork/pkg/protocol"
 	"clockwork/pkg/testkit/simtime"
 )

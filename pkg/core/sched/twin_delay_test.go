@@ -103,14 +103,14 @@ func (w *world) checkDelay(worker string, is *netDelay) {
 }
 
 // inferDelay is when an Infer can begin at a worker that is sent now, by a plan. inputs is
-// when its inputs are likely to be in place, 0 if that is not planned.
+// when its inputs are likely to be in place, below 0 if that is not planned.
 func (w *world) inferDelay(worker string, bytes int64) (begins, inputs time.Duration) {
 	p, is := w.core.policy.(*clockworkPolicy)
 	if !is || p.Original {
-		return w.config.Future, 0
+		return w.config.Future, -1
 	}
 	d := w.delay(worker)
-	begins = 2 * shortest(d.to)
+	begins, inputs = 2*shortest(d.to), -1
 	if p.Inputs && bytes > 0 {
 		begins += d.inputsTake(bytes)
 		inputs = begins

@@ -64,7 +64,7 @@ func (w *world) laneSent(o Addressed) {
 	l := w.lane(o.Worker, o.Action.GPU)
 	a := plainOpen{Action: o.Action}
 	begins, inputs := w.inferDelay(o.Worker, w.inputBytes(o.Action))
-	if inputs > 0 {
+	if inputs >= 0 {
 		a.ready = w.now.Add(inputs)
 	}
 	if len(l.open) == 0 {
@@ -234,7 +234,11 @@ func (w *world) checkWants(p *clockworkPolicy) {
 			continue
 		}
 		count++
-		if first == nil || m.demand.queueEntry.Key < first.demand.queueEntry.Key {
+		key, least := m.demand.queueEntry.Key, int64(0)
+		if first != nil {
+			least = first.demand.queueEntry.Key
+		}
+		if first == nil || key < least || key == least && m.index < first.index {
 			first = m
 		}
 	}
@@ -334,9 +338,11 @@ func (w *world) checkCalendar() {
 	for _, m := range c.models {
 		if !slices.ContainsFunc(c.gpus, func(g *gpu) bool { return c.capable(g, m) }) {
 			want.Unavailable++
+		} else if m.quarantined > c.now {
+			want.Refused++
 		}
 	}
-	if got := c.Capacity(); got != want {
+	if got := c.Capacity(c.now); got != want {
 		w.fail("the capacity is %+v, expected %+v", got, want)
 	}
 	if count != len(c.timers) || wake != w.wake {

@@ -121,15 +121,15 @@ func (c *engine) newUnknown(g *gpu, m *model) *replica {
 }
 
 // mirror takes over the weights on a GPU from its worker's state. What an earlier scheduler
-// still loads or evicts may be there afterwards or not, and is evicted. Pages of models that
-// are not of this epoch are foreign: never free, and never evicted by this core.
+// still loads or evicts may be there afterwards or not, and is evicted, as are models of
+// earlier sets. Pages of models that are not of this epoch are foreign: never free, and never evicted by this core.
 func (c *engine) mirror(g *gpu, state protocol.GPUState) {
 	for i, name := range slices.Concat(state.Models, state.Moving) {
-		m := c.names[name]
+		m := c.heldAs(name)
 		if m == nil || m.costs[g.kind] == nil || g.replica(m) != nil || g.allocated+g.pagesOf(m) > g.total {
 			continue
 		}
-		if i >= len(state.Models) {
+		if i >= len(state.Models) || m.retired {
 			c.timers.Set(&c.newUnknown(g, m).retry, int64(c.now.Add(c.config.EvictRetry)), c.ticket())
 			continue
 		}

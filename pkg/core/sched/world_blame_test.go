@@ -253,6 +253,7 @@ func (w *world) checkBlame(o Addressed) {
 // another's input.
 func (w *world) checkRefusal(r *asked, refusal *protocol.Error) {
 	w.checkWait(r, refusal)
+	w.checkRetired(r, refusal)
 	if r.final != (refusal.Code == protocol.ExecutionCrashed) {
 		w.fail("request %v is refused %v, and is %+v", r.submission.ID, refusal, r.blamed)
 	}

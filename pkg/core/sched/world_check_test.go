@@ -210,7 +210,14 @@ func (w *world) checkOutput(out Output) {
 		}
 		w.checkRefusal(r, d.Refusal)
 		r.ended = true
-		w.counted.Refused++
+		if d.Refusal.Code == protocol.Cancelled {
+			w.counted.Withdrawn++
+		} else {
+			w.counted.Refused++
+		}
+		if d.Refusal.Code == protocol.Cancelled && !r.withdrawn {
+			w.fail("%v of %v, whose client is there", d.Refusal, d.ID)
+		}
 	}
 }
 
@@ -251,7 +258,7 @@ func (w *world) checkAction(o Addressed) {
 	w.laneSent(o)
 	for _, ref := range a.Requests {
 		r := w.requests[ref.ID]
-		if r == nil || r.ended || r.orphan || r.action != 0 || a.Latest.Add(a.Expected) > r.deadline && w.policy != "aimd" {
+		if r == nil || r.ended || r.orphan || r.withdrawn || r.action != 0 || a.Latest.Add(a.Expected) > r.deadline && w.policy != "aimd" {
 			w.fail("action %+v for a request that is %+v", a, r)
 		}
 		r.action = a.ID
@@ -261,7 +268,7 @@ func (w *world) checkAction(o Addressed) {
 
 func (w *world) checkStats() {
 	s := w.core.Stats()
-	if s.Submitted != s.Succeeded+s.Refused+s.Answered+s.Forgotten+s.Duplicates+s.Queued+s.InFlight {
+	if s.Submitted != s.Succeeded+s.Refused+s.Answered+s.Withdrawn+s.Forgotten+s.Duplicates+s.Queued+s.InFlight {
 		w.fail("the accounts do not close: %+v", s)
 	}
 	want := w.counted
@@ -455,15 +462,15 @@ func (w *world) checkLanes(p *clockworkPolicy) {
 			w.fail("%s gpu %d counts %v of work and %d of demand, there are %v and %d", g.worker.id, g.id, g.lane.work, g.demand, work, demand)
 		}
 	}
-	execs, loads := make([]int64, len(p.models)), make([]int64, len(p.models))
+	execs, loads := map[*model]int64{}, map[*model]int64{}
 	for _, r := range p.known {
-		execs[r.model.index] += r.demand.exec
+		execs[r.model] += r.demand.exec
 		if r.demand.listed {
-			loads[r.model.index] += r.demand.load
+			loads[r.model] += r.demand.load
 		}
 	}
-	for i, m := range p.models {
-		exec, load := execs[i], loads[i]
+	for _, m := range p.models {
+		exec, load := execs[m], loads[m]
 		if exec != m.demand.exec || load != m.demand.load {
 			w.fail("%s counts a demand of %d and %d, there are %d and %d", m.spec.Name, m.demand.exec, m.demand.load, exec, load)
 		}

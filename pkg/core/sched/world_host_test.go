@@ -5,7 +5,7 @@ import (
 	"time"
 
 	"clockwork/pkg/core/work"
-	"clockwork/pkg/lab/virtual"
+	"clockwork/pkg/core/work/virtual"
 	"clockwork/pkg/protocol"
 )
 
@@ -66,6 +66,8 @@ func (h *host) join() {
 	state := *h.Core.State()
 	h.world.after(between(h.world.setup, 0, 5*time.Millisecond), func() {
 		if h.world.known[h.ID()] <= state.Incarnation { // the term drops older news
+			state.Models = h.world.present()
+			delete(h.world.sets.apart, h.ID())
 			h.world.step(&WorkerJoined{State: state})
 			h.beat()
 		}

@@ -35,6 +35,7 @@ func failFast() bool { return flag.Lookup("test.failfast").Value.String() == "tr
 func testWorlds(t *testing.T, policy string, over func() bool) {
 	var sum Stats
 	var faults faultCount
+	switches := 0
 	waited := 0 // actions for whose inputs a lane waits
 	bound, early := 0, 0
 	worlds := worlds[policy]
@@ -45,7 +46,7 @@ func testWorlds(t *testing.T, policy string, over func() bool) {
 	for i := range uint64(worlds) {
 		seeds = append(seeds, 1+i)
 		if i%6 == 0 {
-			seeds = append(seeds, crowdedFrom+i/6)
+			seeds = append(seeds, crowdedFrom+i/6, switchedFrom+i/6)
 		}
 	}
 	for _, seed := range seeds {
@@ -65,9 +66,14 @@ func testWorlds(t *testing.T, policy string, over func() bool) {
 		sum.Submitted, sum.Succeeded, sum.Refused = sum.Submitted+s.Submitted, sum.Succeeded+s.Succeeded, sum.Refused+s.Refused
 		sum.Lost, sum.Strays, sum.Replanned = sum.Lost+s.Lost, sum.Strays+s.Strays, sum.Replanned+s.Replanned
 		sum.Forgotten, sum.Duplicates = sum.Forgotten+s.Forgotten, sum.Duplicates+s.Duplicates
+		sum.Withdrawn += s.Withdrawn
 		faults.add(w.faults)
 		waited += w.waitedForInputs
 		bound, early = bound+w.ways.bound, early+w.ways.early
+		switches += w.sets.switches
+	}
+	if switches < worlds/2 {
+		t.Errorf("only %d sets of models, the test proves nothing", switches)
 	}
 	t.Logf("%+v, %+v, %d waited for inputs", sum, faults, waited)
 	if policy == "clockwork" && (bound < worlds || early < worlds) {
@@ -76,7 +82,7 @@ func testWorlds(t *testing.T, policy string, over func() bool) {
 	if policy == "clockwork" && waited < worlds {
 		t.Errorf("only %d actions wait for inputs, the test proves nothing", waited)
 	}
-	if sum.Succeeded < sum.Submitted/4 || sum.Lost == 0 || sum.Strays == 0 || sum.Replanned == 0 || sum.Forgotten == 0 || sum.Duplicates == 0 {
+	if sum.Succeeded < sum.Submitted/4 || sum.Lost == 0 || sum.Strays == 0 || sum.Replanned == 0 || sum.Forgotten == 0 || sum.Duplicates == 0 || sum.Withdrawn < worlds {
 		t.Errorf("too little happened, the test proves nothing: %+v", sum)
 	}
 	if err := faults.enough(policy, worlds); err != "" {
@@ -115,11 +121,13 @@ type world struct {
 	seq                     uint64
 	setup, arrivals, faulty *rand.Rand
 	network, worker, crowd  *rand.Rand
-	poison, inputs          *rand.Rand
+	poison, inputs, leave   *rand.Rand
 	perByte                 time.Duration // of inputs on their way, in picoseconds
 	waitedForInputs         int           // actions for whose inputs a lane was taken to wait
 	brittle                 string        // the model whose loads end executors, "" for none
 	blame                   blameBooks
+	sets                    modelSets
+	profiles                []protocol.Profile
 	copies                  map[string]bool // digests of more than one model
 	healthy                 bool
 	calm                    bool // the heal phase has begun
@@ -156,6 +164,7 @@ type asked struct {
 	// in any case.
 	wayBack, share time.Duration
 	orphan         bool
+	withdrawn      bool
 	ended          bool
 	blamed
 }
@@ -188,9 +197,9 @@ func runWorld(t *testing.T, policy string, seed uint64) *world {
 	dice := func(concern uint64) *rand.Rand { return rand.New(rand.NewPCG(seed, concern)) }
 	w := &world{
 		t: t, policy: policy, seed: seed, config: Defaults(), wake: protocol.Never, healthy: seed%5 == 0,
-		setup: dice(1), arrivals: dice(2), faulty: dice(3), network: dice(4), worker: dice(5), crowd: dice(6), poison: dice(7), inputs: dice(8), copies: map[string]bool{},
-		ways:     plainWays{dice: dice(9), known: map[wayKey]*plainWay{}, claimed: map[protocol.RequestID]protocol.Time{}},
-		blame:    newBlameBooks(),
+		setup: dice(1), arrivals: dice(2), faulty: dice(3), network: dice(4), worker: dice(5), crowd: dice(6), poison: dice(7), inputs: dice(8), leave: dice(9), copies: map[string]bool{},
+		ways:  plainWays{dice: dice(10), known: map[wayKey]*plainWay{}, claimed: map[protocol.RequestID]protocol.Time{}},
+		blame: newBlameBooks(), sets: newModelSets(seed),
 		requests: map[protocol.RequestID]*asked{}, open: map[protocol.ActionID]protocol.Action{},
 		openAt: map[protocol.ActionID]string{}, sentAt: map[protocol.ActionID]protocol.Time{}, resultTakes: map[protocol.ActionID]time.Duration{},
 		delays: map[string]*plainDelay{}, late: map[protocol.RequestID]bool{}, known: map[string]uint64{}, lanes: map[place]*plainLane{}, slowed: map[*gpu]bool{}, looks: map[*gpu]look{},
@@ -248,7 +257,11 @@ func (w *world) build() {
 		}
 		w.specs, state.Profiles = append(w.specs, m), append(state.Profiles, p)
 	}
-	state.Models = w.specs
+	if w.profiles = state.Profiles; w.seed >= switchedFrom {
+		w.planSets()
+	}
+	state.Models = w.present()
+	state.Profiles = w.profilesOf(state.Models)
 	if w.poison.IntN(4) == 0 {
 		w.brittle = w.specs[w.poison.IntN(len(w.specs))].Name
 	}
@@ -292,6 +305,9 @@ func (w *world) planArrivals() {
 		if w.arrivals.IntN(20) == 0 {
 			w.after(at+between(w.arrivals, 0, 20*time.Millisecond), func() { w.again(s) })
 		}
+		for range w.leave.IntN(15) / 12 { // some say so twice
+			w.after(at+between(w.leave, -time.Millisecond, s.Budget), func() { w.withdraw(s.ID) })
+		}
 	}
 }
 
@@ -315,6 +331,18 @@ func (w *world) again(s protocol.Submission) {
 		w.counted.Submitted++
 		w.counted.Duplicates++
 		w.step(&Submit{s})
+	}
+}
+
+// withdraw: the client of a request goes away, which may have ended, or not come yet.
+func (w *world) withdraw(id protocol.RequestID) {
+	r := w.requests[id]
+	if r != nil && !r.ended {
+		r.withdrawn = true
+	}
+	w.step(&Withdraw{id})
+	if r != nil && r.withdrawn && !r.ended && !r.orphan && r.action == 0 {
+		w.fail("%v waits although its client went away", id)
 	}
 }
 
@@ -411,6 +439,7 @@ func (w *world) step(e Event) {
 	w.recount()
 	w.checkIdle()
 	w.checkTwins()
+	w.checkSets(out)
 	for _, a := range out.Actions {
 		to := w.host(a.Worker)
 		w.carry(to, func() { to.receive(a.Action) })

@@ -27,7 +27,7 @@ type roster struct {
 
 func newRosters() map[protocol.ServiceKind]*roster {
 	rosters := map[protocol.ServiceKind]*roster{}
-	for _, kind := range []protocol.ServiceKind{protocol.Profiler, protocol.Scheduler, protocol.FrontDoor} {
+	for _, kind := range []protocol.ServiceKind{protocol.Profiler, protocol.Scheduler, protocol.FrontDoor, protocol.Gateway} {
 		rosters[kind] = &roster{there: map[string]bool{}}
 	}
 	return rosters
@@ -69,12 +69,24 @@ func (m *Machine) Profiler(now protocol.Time) protocol.ServiceState {
 	return protocol.Standby
 }
 
-// FrontDoor returns whether a front door takes requests from clients: open or absent.
+// isThere reports whether there is a service of a kind. A gateway stands in for a front door,
+// and the other way round.
+func (m *Machine) isThere(kind protocol.ServiceKind) bool {
+	either := kind == protocol.FrontDoor || kind == protocol.Gateway
+	return len(m.rosters[kind].there) > 0 || either && len(m.rosters[protocol.FrontDoor].there)+len(m.rosters[protocol.Gateway].there) > 0
+}
+
+// FrontDoor returns whether a front door takes requests from clients: open, over HTTP alone,
+// or absent. While none was heard of for a moment only, it is as it was.
 func (m *Machine) FrontDoor(now protocol.Time) protocol.ServiceState {
-	if m.rosters[protocol.FrontDoor].absent(now) {
-		return protocol.ServiceAbsent
+	broker, gateways := m.rosters[protocol.FrontDoor], m.rosters[protocol.Gateway]
+	switch {
+	case len(broker.there) > 0, !m.isThere(protocol.Gateway) && !broker.absent(now):
+		return protocol.FrontDoorOpen
+	case !gateways.absent(now):
+		return protocol.FrontDoorGateway
 	}
-	return protocol.FrontDoorOpen
+	return protocol.ServiceAbsent
 }
 
 // Blocked returns what the stack cannot go on or serve without, and what to do about it; ""
@@ -101,7 +113,7 @@ func (m *Machine) absent(now protocol.Time) string {
 		{protocol.Worker, len(m.workers) == 0},
 		{protocol.Profiler, (m.stage < protocol.Active || m.measuring()) && m.rosters[protocol.Profiler].absent(now)},
 		{protocol.Scheduler, m.rosters[protocol.Scheduler].absent(now)},
-		{protocol.FrontDoor, m.rosters[protocol.FrontDoor].absent(now)},
+		{protocol.FrontDoor, m.FrontDoor(now) == protocol.ServiceAbsent},
 	} {
 		if of.absent {
 			kinds = append(kinds, of.kind)
@@ -203,8 +215,8 @@ func (m *Machine) wakeBlocked() protocol.Time {
 		{m.measuring(), m.profiling.heard.Add(silence)},
 		{m.stage == protocol.Active, m.activation.seen.Add(silence)},
 	}
-	for _, r := range m.rosters { // in any order: the earliest counts
-		due = append(due, moment{len(r.there) == 0, r.last.Add(silence)})
+	for kind, r := range m.rosters { // in any order: the earliest counts
+		due = append(due, moment{!m.isThere(kind), r.last.Add(silence)})
 	}
 	at := protocol.Never
 	for _, d := range due {

@@ -88,6 +88,9 @@ func (m *Machine) wake() protocol.Time {
 		if w.waiting {
 			at = min(at, w.queriedAt.Add(m.cfg.QueryTimeout))
 		}
+		if w.unmeasured && m.stage == protocol.Active && m.renewals.look > m.now {
+			at = min(at, m.renewals.look)
+		}
 		if w.retry.at > m.now && len(w.retry.left) == 0 && w.retry.task == nil {
 			at = min(at, w.retry.at)
 		}

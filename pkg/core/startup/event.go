@@ -97,8 +97,8 @@ type SchedulerSeen struct {
 	Epoch  uint64
 }
 
-// ServiceSeen says that a profiler, a scheduler, or a front door that takes requests from clients, is there,
-// or is no more; of other kinds it is ignored.
+// ServiceSeen says that a profiler, a scheduler, or a front door or gateway that takes requests
+// from clients, is there, or is no more; of other kinds it is ignored.
 type ServiceSeen struct {
 	Kind  protocol.ServiceKind
 	ID    string

@@ -68,7 +68,7 @@ func (m *Machine) lack(w *worker, names []string, why *protocol.WorkerError) {
 
 // lackUnmeasured notes which of the models that a worker holds have no complete profile on its
 // GPUs, and returns the others. A scheduler may be using the worker, so nothing can be
-// measured there.
+// measured there until it begins anew.
 func (m *Machine) lackUnmeasured(w *worker, names []string) (measured []string) {
 	unmeasured := map[string][]string{} // by type of GPU
 	for _, n := range names {
@@ -78,9 +78,10 @@ func (m *Machine) lackUnmeasured(w *worker, names []string) (measured []string) 
 			measured = append(measured, n)
 		}
 	}
+	w.unmeasured = w.unmeasured || len(unmeasured) > 0
 	for _, t := range sortedKeys(unmeasured) {
 		m.lack(w, unmeasured[t], &protocol.WorkerError{Worker: w.id, Code: protocol.ModelUnavailable,
-			Message: "held, but not measured on " + t + " before a scheduler used the worker; it is measured when the worker restarts"})
+			Message: "held, but not measured on " + t + " before a scheduler used the worker; it is measured when the worker begins anew"})
 	}
 	return measured
 }

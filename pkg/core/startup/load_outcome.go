@@ -145,7 +145,8 @@ func (m *Machine) store(l *load, fresh []protocol.ModelSpec) {
 // reply describes the accepted models of l. The copies differ in name alone.
 func (m *Machine) reply(l *load) *protocol.LoadReply {
 	s := m.models[l.names[0]]
-	return &protocol.LoadReply{Models: l.names, Copies: len(l.names), Inputs: s.Inputs, Outputs: s.Outputs, BatchSizes: s.BatchSizes, Pages: s.Pages, Version: s.Version, Held: l.held, Changed: l.changed}
+	return &protocol.LoadReply{Models: l.names, Copies: len(l.names), Inputs: s.Inputs, Outputs: s.Outputs, BatchSizes: s.BatchSizes, Pages: s.Pages, Version: s.Version, Held: l.held, Changed: l.changed,
+		Notes: s.Notes, NoBatch: s.NoBatch}
 }
 
 // rollback removes a load's new models from the workers, including those still

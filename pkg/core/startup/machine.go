@@ -63,6 +63,7 @@ type Machine struct {
 	profiling   profiling
 	activation  activation
 	blocked     blocked
+	renewals    renewals
 	// rosters are the services of the kinds that ServiceSeen is about.
 	rosters map[protocol.ServiceKind]*roster
 	// action is the id of the last action, token that of the last Store or Unstore.
@@ -110,6 +111,7 @@ func (m *Machine) Step(now protocol.Time, e Event) Output {
 	m.activate()
 	m.announceAgain()
 	m.retryLacks()
+	m.renew()
 	m.tellBlocked()
 	for _, w := range m.sorted() {
 		m.pump(w)

@@ -100,10 +100,14 @@ var faults = []planted.Fault{
 	{"a load that waits is not answered", "load_outcome.go", "		if m.now >= l.deadline {\n", "		if false {\n"},
 
 	// What is missing.
-	{"nobody misses a front door", "blocked.go", "		{protocol.FrontDoor, m.rosters[protocol.FrontDoor].absent(now)},\n", ""},
+	{"nobody misses a front door", "blocked.go", "		{protocol.FrontDoor, m.FrontDoor(now) == protocol.ServiceAbsent},\n", ""},
 	{"who leaves is there", "blocked.go", "		delete(r.there, e.ID)\n", ""},
 	{"who leaves is missed at once", "blocked.go", "			r.last = m.now\n", "			r.last = 0\n"},
 	{"a profiler is missed only when it is to measure", "blocked.go", "(m.stage < protocol.Active || m.measuring())", "m.measuring()"},
+	{"nobody begins anew", "machine.go", "	m.renew()\n", ""},
+	{"all begin anew at a time", "renewal.go", "	if m.renewing() || ", "	if "},
+	{"what a worker serves alone is left for what others serve", "renewal.go", "	return !slices.ContainsFunc(m.modelNames(),", "	return true || !slices.ContainsFunc(m.modelNames(),"},
+	{"nobody leaves what it serves alone for what nobody serves", "renewal.go", "func(name string) bool { return !m.servable(name) }) {\n		return true\n", "func(name string) bool { return !m.servable(name) }) {\n"},
 }
 
 // TestPlantedPlaces: make lint asks, so that a change of the code takes its faults along.

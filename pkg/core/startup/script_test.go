@@ -86,7 +86,7 @@ func (s *script) step(fields []string) string {
 		return mending(s.m.Mend(StoreLoss{Stage: slices.Contains(fields[2:], "stage"), Models: slices.DeleteFunc(fields[2:], func(f string) bool { return f == "stage" })}))
 	}
 	if fields[1] == "blocked" {
-		return fmt.Sprintf("profiler %s; %s\n", s.m.Profiler(protocol.Time(at)), cmp.Or(s.m.Blocked(protocol.Time(at)), "nothing is missing"))
+		return fmt.Sprintf("profiler %s, front door %s; %s\n", s.m.Profiler(protocol.Time(at)), s.m.FrontDoor(protocol.Time(at)), cmp.Or(s.m.Blocked(protocol.Time(at)), "nothing is missing"))
 	}
 	out := s.m.Step(protocol.Time(at), s.event(fields[1], fields[2:]))
 	for _, a := range out.Actions {
@@ -116,6 +116,7 @@ func (s *script) step(fields []string) string {
 //	ok|CODE WORKER PATH [MODEL]      the oldest load of the path there ends, with a MODEL as
 //	                                 -#digest... as above, by default what was asked for
 //	cleared|CODE-clear WORKER        the oldest ClearCache there ends
+//	ok-renew|CODE-renew WORKER       the oldest Renew there ends
 //	same                             the last result of these comes once more
 //	stored|storefail|unstored        the oldest store or unstore ends
 //	stage|conflict STAGE; fenced
@@ -237,8 +238,11 @@ func (s *script) result(code string, args []string) Event {
 	if code == "cleared" {
 		kind, code = protocol.ClearCache, "ok"
 	}
+	if base, ok := strings.CutSuffix(code, "-renew"); ok {
+		kind, code = protocol.Renew, base
+	}
 	i := slices.IndexFunc(s.sent, func(a WorkerAction) bool {
-		return a.Worker == args[0] && a.Action.Kind == kind && (kind == protocol.ClearCache || a.Action.Load.Path == args[1])
+		return a.Worker == args[0] && a.Action.Kind == kind && (kind != protocol.LoadModelFromDisk || a.Action.Load.Path == args[1])
 	})
 	if i < 0 {
 		s.t.Fatalf("no action waits for: %s %v", code, args)

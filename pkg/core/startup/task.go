@@ -9,11 +9,11 @@ import (
 	"clockwork/pkg/protocol"
 )
 
-// task is one LoadModelFromDisk or ClearCache of one worker, from its queueing until
+// task is one LoadModelFromDisk, ClearCache or Renew of one worker, from its queueing until
 // its result. load, catchup and abandoned may change meanwhile; kind, path and names
 // do not.
 type task struct {
-	// kind is LoadModelFromDisk or ClearCache. names are the models to load from path,
+	// kind is LoadModelFromDisk, ClearCache or Renew, which has no names. names are the models to load from path,
 	// or to remove; path is empty for ClearCache.
 	kind  protocol.Kind
 	path  string
@@ -130,8 +130,11 @@ func (m *Machine) resend(w *worker, t *task) {
 
 // actionOf returns the action that carries out a task, as it is sent now, without its id.
 func (m *Machine) actionOf(t *task) protocol.Action {
-	if t.kind == protocol.ClearCache {
+	switch t.kind {
+	case protocol.ClearCache:
 		return protocol.Action{Kind: t.kind, GPU: -1, Models: t.names}
+	case protocol.Renew:
+		return protocol.Action{Kind: t.kind, GPU: -1}
 	}
 	load := &protocol.LoadSpec{Path: t.path, Names: t.names, MaxBatch: m.cfg.MaxBatch, MaxExec: m.cfg.MaxExec, Compare: t.compare,
 		Within: m.within(t)}
@@ -183,10 +186,14 @@ func (m *Machine) result(r protocol.Result) {
 	}
 	t := w.out[i]
 	w.out = slices.Delete(w.out, i, i+1)
-	if t.kind == protocol.ClearCache {
-		if r.Code != protocol.OK && r.Code != protocol.UnknownModel {
-			m.again(w, t)
-		}
+	switch {
+	case t.kind == protocol.Renew:
+		m.renewed(r)
+		return
+	case t.kind == protocol.ClearCache && r.Code != protocol.OK && r.Code != protocol.UnknownModel:
+		m.again(w, t)
+		return
+	case t.kind == protocol.ClearCache:
 		return
 	}
 	m.loaded(w, t, r)

@@ -30,6 +30,9 @@ type worker struct {
 	lacks map[string]protocol.WorkerError
 	// retry is how the loads of what it lacks are repeated.
 	retry retry
+	// unmeasured: among what it lacks there may be models that it holds, and that were not
+	// measured on it before a scheduler used it.
+	unmeasured bool
 	// joined: the worker was in the last Activate or in JoinWorkers. found: the worker
 	// answered the query with which this machine started in ACTIVE, so a scheduler of
 	// an earlier controller may be using it.

@@ -9,7 +9,7 @@ import (
 	"time"
 
 	"clockwork/pkg/core/work"
-	"clockwork/pkg/lab/virtual"
+	"clockwork/pkg/core/work/virtual"
 	"clockwork/pkg/protocol"
 	"clockwork/pkg/testkit/simtime"
 	"clockwork/pkg/testkit/simworker"

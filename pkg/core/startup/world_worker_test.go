@@ -6,7 +6,7 @@ import (
 	"time"
 
 	"clockwork/pkg/core/work"
-	"clockwork/pkg/lab/virtual"
+	"clockwork/pkg/core/work/virtual"
 	"clockwork/pkg/protocol"
 	"clockwork/pkg/testkit/simworker"
 )
@@ -96,8 +96,21 @@ func (w *world) begin(id string) {
 	w.lives[id]++
 	l := &living{Time: simworker.Time{Clock: &w.Clock}, world: w, life: w.lives[id]}
 	l.Worker = virtual.New(workerConfig(id, l.life, gpuOf(id)), l)
+	l.Renewed = func() { w.After(0, l.renewed) }
 	w.living[id] = l
 	w.step(WorkerSeen{id, w.lives[id]})
+}
+
+// renewed has the machine see that a worker is another incarnation.
+func (l *living) renewed() {
+	w, id := l.world, l.ID()
+	w.renewed++
+	if !l.lives() {
+		return
+	}
+	w.lives[id]++
+	l.life = w.lives[id]
+	w.step(WorkerSeen{id, l.life})
 }
 
 // loses lets one message in so many get lost.
@@ -116,6 +129,9 @@ func workerConfig(id string, incarnation uint64, gpu string) work.Config {
 // send has an action at its worker, unless it is lost on the way; at times it comes late, with
 // those after it, and perhaps to a later life.
 func (w *world) send(a WorkerAction) {
+	if a.Action.Kind == protocol.Renew {
+		w.checkRenewal(a.Worker)
+	}
 	if w.loses(8) {
 		return
 	}
@@ -194,7 +210,16 @@ func (w *world) rests() bool {
 				return false
 			}
 		}
+		if seen.unmeasured && w.m.worthRenewal(seen) {
+			return false
+		}
 	}
+	if w.m.renewing() {
+		return false
+	}
+	look := w.m.renewals.look
+	w.m.renewals.look = 0
+	defer func() { w.m.renewals.look = look }()
 	next := map[string]protocol.Time{}
 	for id, seen := range w.m.workers {
 		next[id], seen.retry.at = seen.retry.at, protocol.Never
@@ -311,8 +336,8 @@ func (w *world) checkLiving() {
 			} else if !l.serves(name) {
 				continue
 			}
-			if why := seen.lacks[name].Code; why == protocol.ModelUnavailable && w.m.unmeasured(name, &seen.state) != "" {
-				w.unmeasured++ // nothing can be measured on a GPU in use
+			if why := seen.lacks[name].Code; why == protocol.ModelUnavailable && w.m.unmeasured(name, &seen.state) != "" && w.elsewhere(id, name) {
+				continue // it would have to leave what it alone serves
 			} else if why != "" {
 				w.fail("%s holds %s, and lacks it: %v", id, name, seen.lacks[name])
 			}

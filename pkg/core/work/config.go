@@ -47,6 +47,10 @@ type Config struct {
 	StallAfter time.Duration
 	// Overdue says when an execution or a transfer counts as hung; default never.
 	Overdue Overdue
+	// RestartWithin is how long the executor after one that ended may take to be ready before
+	// its start counts as hung, default 15 s; 0 for any time. After each that failed or hung
+	// the next has twice as long, up to 8 times.
+	RestartWithin time.Duration
 	// MaxOutput bounds the output of one request, in bytes; default 8 MiB. An Infer
 	// with a larger one is refused BACKEND_ERROR.
 	MaxOutput int64
@@ -77,6 +81,7 @@ func Defaults() Config {
 		ConcurrentLoads: 2,
 		SlowLoad:        10 * time.Second,
 		StallAfter:      250 * time.Millisecond,
+		RestartWithin:   15 * time.Second,
 		MaxOutput:       8 << 20,
 	}
 }
@@ -109,6 +114,9 @@ type Output struct {
 	// Overdue are orders that were output for Execute or Transfer and count as hung: the
 	// driver ends the executor of their GPU, and then the orders.
 	Overdue []*Order
+	// HungStarts are GPUs whose next executor is still not ready: the driver ends what it
+	// starts there, which is then reported as ExecutorLost, and starts another.
+	HungStarts []HungStart
 	// GivenUp are orders that were output for Read and whose time is over: the driver ends
 	// what it does for them, and then the orders.
 	GivenUp []*Order
@@ -137,6 +145,8 @@ type Output struct {
 	// Stepped: the scheduler's clock or the local clock was stepped, and the offset
 	// between them is being measured anew.
 	Stepped bool
+	// Renewed: the worker is another incarnation as of this step. The driver reports it at once.
+	Renewed bool
 	// ClockKnown: as of this step the offset to the clock of another epoch is known.
 	// The driver reports it at once, because the scheduler waits for it.
 	ClockKnown bool
@@ -145,11 +155,18 @@ type Output struct {
 	Wake protocol.Time
 }
 
+// HungStart is a GPU whose next executor had After to become ready, and did not.
+type HungStart struct {
+	GPU   int
+	After time.Duration
+}
+
 // begin empties the output for the next step and keeps its memory.
 func (o *Output) begin() {
 	o.Stage, o.Execute, o.Fetch, o.Transfer, o.Read = o.Stage[:0], o.Execute[:0], o.Fetch[:0], o.Transfer[:0], o.Read[:0]
 	o.Deliver, o.Release, o.Close, o.Results, o.Again = o.Deliver[:0], o.Release[:0], o.Close[:0], o.Results[:0], o.Again[:0]
 	o.Ended, o.Overdue, o.GivenUp = o.Ended[:0], o.Overdue[:0], o.GivenUp[:0]
+	o.HungStarts = o.HungStarts[:0]
 	o.Dropped, o.Loaded = o.Dropped[:0], o.Loaded[:0]
-	o.Stepped, o.ClockKnown, o.Wake = false, false, protocol.Never
+	o.Stepped, o.ClockKnown, o.Renewed, o.Wake = false, false, false, protocol.Never
 }

@@ -17,6 +17,7 @@
 //	for _, o := range out.Fetch { ... }    // copy the outputs back       -> Fetched
 //	for _, o := range out.Transfer { ... } // load or evict weights       -> Transferred
 //	for _, o := range out.Overdue { ... }  // end the executor of its GPU
+//	for _, s := range out.HungStarts { ... } // end the executor that is being started there
 //	for _, o := range out.GivenUp { ... }  // end the reading of its model
 //	for _, o := range out.Read { ... }     // read a model from disk      -> ModelRead
 //	for _, o := range out.Deliver { ... }  // send its outputs to the front doors

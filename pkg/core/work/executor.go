@@ -26,8 +26,9 @@ func (g *gpu) executorLost(number uint32) {
 	if number < g.executor {
 		return
 	}
-	g.executor, g.down = number+1, true
+	g.executor = number + 1
 	g.pages.Lose()
+	g.restarts()
 }
 
 // lostWith takes an order's EXECUTOR_LOST or EXECUTOR_KILLED as a report about the process
@@ -51,7 +52,7 @@ func notBlamed(refusal *protocol.Error) *protocol.Error {
 // does not count.
 func (g *gpu) stalled() string {
 	if g.down {
-		return "its executor ended, and the next one is not ready"
+		return g.restarting()
 	}
 	o := g.orders[g.executions.Running()]
 	if o == nil || o.Action.Expected <= 0 {

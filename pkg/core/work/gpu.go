@@ -27,6 +27,7 @@ type gpu struct {
 	// one ended, and the next one is not ready.
 	executor uint32
 	down     bool
+	restart  restart
 	// executionsWake and transfersWake are when each lane needs its next Tick, Never if
 	// it needs none.
 	executionsWake, transfersWake protocol.Time
@@ -34,7 +35,7 @@ type gpu struct {
 
 func newGPU(w *Worker, index int, config GPU) *gpu {
 	return &gpu{worker: w, index: index, pages: pages.New(config.Pages), orders: map[lane.TaskID]*Order{},
-		executionsWake: protocol.Never, transfersWake: protocol.Never}
+		restart: restart{due: protocol.Never}, executionsWake: protocol.Never, transfersWake: protocol.Never}
 }
 
 // queue puts an order into a lane. The order may begin inside its window once it is
@@ -106,6 +107,7 @@ func (g *gpu) tick() {
 		}
 	}
 	g.overdue()
+	g.overdueRestart()
 }
 
 // withdraw removes a waiting Infer from its lane and answers it.

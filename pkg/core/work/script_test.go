@@ -45,6 +45,7 @@ func (s *script) play(fields []string) string {
 //
 //	worker [gpus=1] [holds=a,b] [loaded=a,b] [generate] [hung] [ahead=60s] [wait=60s]
 //	       [queued=N] [inputs=N] [bytes=N] [models=N] [loads=N] [readers=N] [slow=60s] [output=N]
+//	       [restart=15s]
 //
 // With hung, it finds what takes 10 times what was expected and 200 ms more overdue, or
 // 3 s if nothing was expected. It holds models in memory, and their weights on its first GPU.
@@ -65,6 +66,8 @@ func (s *script) begin(args []string) {
 			c.Ahead = duration(value)
 		case "slow":
 			c.SlowLoad = duration(value)
+		case "restart":
+			c.RestartWithin = duration(value)
 		case "wait":
 			c.InputWait = duration(value)
 		case "holds", "loaded":
@@ -112,6 +115,7 @@ func (s *script) begin(args []string) {
 //	infer #ID MODEL BATCH REQUEST...   REQUEST is rN, rN*ITEMS, rN? for a generated one
 //	clear #ID [MODEL,MODEL]       on all GPUs unless gpuN
 //	state #ID                     GetWorkerState
+//	renew #ID                     Renew
 //	odd #ID                       an action of a kind that nobody knows
 //	                 each with [EARLIEST,LATEST] in ms, takesN for the ms it is expected to
 //	                 take, eN for an epoch, incN for an incarnation, gpuN, byN for another
@@ -169,7 +173,7 @@ func (s *script) reading(args []string) Event {
 }
 
 var kinds = map[string]protocol.Kind{"read": protocol.LoadModelFromDisk, "load": protocol.LoadWeights, "evict": protocol.EvictWeights,
-	"infer": protocol.Infer, "clear": protocol.ClearCache, "state": protocol.GetWorkerState, "odd": 99}
+	"infer": protocol.Infer, "clear": protocol.ClearCache, "state": protocol.GetWorkerState, "renew": protocol.Renew, "odd": 99}
 
 func (s *script) action(what string, args []string) protocol.Action {
 	kind, known := kinds[what]
@@ -321,6 +325,9 @@ func (s *script) step(e Event) string {
 	for _, o := range out.Overdue {
 		line("overdue on GPU %d: #%d after %v", o.GPU, o.Action.ID, s.now.Sub(s.begun[o]))
 	}
+	for _, s := range out.HungStarts {
+		line("the start on GPU %d hangs after %v", s.GPU, s.After)
+	}
 	for _, o := range out.GivenUp {
 		line("give up #%d", o.Action.ID)
 	}
@@ -335,6 +342,9 @@ func (s *script) step(e Event) string {
 	}
 	for _, m := range out.Close {
 		line("close model %v", m.Handle)
+	}
+	if out.Renewed {
+		line("begins anew as incarnation %d", s.worker.Incarnation())
 	}
 	for i := range out.Results {
 		line("%s", resultText(&out.Results[i]))

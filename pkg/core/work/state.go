@@ -36,12 +36,12 @@ func (w *Worker) state(lean bool) *protocol.WorkerState {
 
 // Heartbeat returns the worker's heartbeat; the driver adds its service and id.
 func (w *Worker) Heartbeat() protocol.Heartbeat {
-	h := protocol.Heartbeat{Incarnation: w.config.Incarnation, Epoch: w.epoch, State: "idle", ClockEpoch: w.offset.Epoch(), InFlight: w.inFlight, GPUs: w.beats()}
+	h := protocol.Heartbeat{Incarnation: w.config.Incarnation, Epoch: w.epoch, State: protocol.Idle, ClockEpoch: w.offset.Epoch(), InFlight: w.inFlight, GPUs: w.beats()}
 	switch {
-	case w.stopping:
+	case w.leaves():
 		h.State = protocol.Stopping
 	case w.inFlight > 0:
-		h.State = "busy"
+		h.State = protocol.Busy
 	}
 	return h
 }

@@ -46,6 +46,7 @@ type Worker struct {
 	reading, unread []*Order
 	// stopping: Stop has happened; every further action is refused.
 	stopping bool
+	renewal  renewal
 	// out is the output of the current step; its memory is reused.
 	out Output
 }
@@ -85,7 +86,7 @@ func (w *Worker) Step(now protocol.Time, e Event) *Output {
 		}
 	case *ExecutorReady:
 		if w.has(e.GPU) {
-			w.gpus[e.GPU].down = false
+			w.gpus[e.GPU].ready()
 		}
 	case *ClockReading:
 		w.clockReading(e)
@@ -96,6 +97,7 @@ func (w *Worker) Step(now protocol.Time, e Event) *Output {
 	case *Tick:
 		w.tick()
 	}
+	w.renew()
 	return &w.out
 }
 
@@ -131,7 +133,7 @@ func (w *Worker) receive(action *protocol.Action) {
 func (w *Worker) check(o *Order) *protocol.Error {
 	a := &o.Action
 	switch {
-	case w.stopping:
+	case w.leaves():
 		return protocol.Refusal(protocol.ShuttingDown)
 	case a.Incarnation != 0 && a.Incarnation != w.config.Incarnation:
 		return protocol.Errorf(protocol.StaleIncarnation, "meant for incarnation %d of %s, this is %d", a.Incarnation, w.config.Name, w.config.Incarnation)
@@ -191,6 +193,8 @@ func (w *Worker) begin(o *Order) *protocol.Error {
 	case protocol.GetWorkerState:
 		w.describe(o)
 		return nil
+	case protocol.Renew:
+		return w.beginRenewal(o)
 	}
 	return protocol.Errorf(protocol.InvalidAction, "no action has the kind %d", o.Action.Kind)
 }

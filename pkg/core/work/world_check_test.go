@@ -15,6 +15,8 @@ type checker struct {
 	*world
 	epoch    uint64
 	stopping bool
+	renewing bool          // it is to begin anew
+	idle     protocol.Time // since when no action is open, Never while one is
 	offset   clocksync.Offset
 	actions  map[actionKey]*known
 	open     int // actions without a result
@@ -50,6 +52,7 @@ type knownGPU struct {
 	executing, transfers *Order
 	generations          int
 	executor             uint32 // processes that ended
+	start                knownStart
 }
 
 type weights struct {
@@ -62,7 +65,7 @@ type weights struct {
 }
 
 func newChecker(w *world) *checker {
-	c := &checker{world: w, actions: map[actionKey]*known{}, handles: map[any]bool{}, hung: overdues{}, readers: map[*Order]bool{}, readAt: map[*Order]protocol.Time{}}
+	c := &checker{world: w, idle: protocol.Never, actions: map[actionKey]*known{}, handles: map[any]bool{}, hung: overdues{}, readers: map[*Order]bool{}, readAt: map[*Order]protocol.Time{}}
 	for i := range c.gpus {
 		c.gpus[i].weights = map[string]*weights{}
 	}
@@ -107,6 +110,8 @@ func (c *checker) before(e Event) {
 		c.transferred(e)
 	case *ExecutorLost:
 		c.lose(e.GPU, e.Executor)
+	case *ExecutorReady:
+		c.gpus[e.GPU].start = knownStart{}
 	case *ModelRead:
 		delete(c.readers, e.Order)
 		delete(c.readAt, e.Order)
@@ -135,7 +140,7 @@ func (c *checker) receive(a *protocol.Action) {
 	c.actions[key], c.received = k, k
 	c.open++
 	switch {
-	case c.stopping:
+	case c.stopping || c.renewing:
 		c.expect = protocol.ShuttingDown
 	case a.Incarnation != 0 && a.Incarnation != c.config.Incarnation:
 		c.expect = protocol.StaleIncarnation
@@ -147,6 +152,10 @@ func (c *checker) receive(a *protocol.Action) {
 		c.expect = protocol.TooLate
 	case k.earliest > c.now.Add(c.config.Ahead):
 		c.expect = protocol.TooEarly
+	case a.Kind == protocol.Renew && a.Incarnation == 0:
+		c.expect = protocol.InvalidAction
+	case a.Kind == protocol.Renew:
+		c.renewing, c.idle = true, protocol.Never
 	}
 	if c.expect != protocol.ShuttingDown && c.expect != protocol.StaleIncarnation && c.expect != protocol.StaleEpoch {
 		c.epoch = max(c.epoch, a.Epoch)
@@ -202,6 +211,7 @@ func (c *checker) after(e Event, out *Output) {
 	c.reads(out)
 	c.releases(out)
 	c.dropped(e, out)
+	c.renews(out)
 	c.state()
 }
 
@@ -242,6 +252,7 @@ func (c *checker) begins(out *Output) {
 		c.transfer(o)
 	}
 	c.overdue(out)
+	c.starts(out)
 	c.checkReaders()
 }
 

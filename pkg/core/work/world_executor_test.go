@@ -36,7 +36,7 @@ func (w *world) endExecutor(gpu int) {
 	if w.one(4) {
 		w.after(report+w.millis(0, 30), w.config.Incarnation, &ExecutorLost{GPU: gpu, Executor: number})
 	}
-	w.after(report+w.millis(7, 60), w.config.Incarnation, &ExecutorReady{GPU: gpu})
+	w.start(gpu, report+w.millis(7, 60))
 }
 
 // fails turns what the driver owes for a GPU into the failure of its process, now and then
@@ -88,6 +88,7 @@ func (c *checker) lose(gpu int, executor uint32) {
 		return
 	}
 	g.executor = executor + 1
+	g.start.begins(c.now)
 	if g.executor > c.world.told[gpu] {
 		c.world.told[gpu] = g.executor
 	}

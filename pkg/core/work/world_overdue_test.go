@@ -54,6 +54,14 @@ func (c *checker) alarms() {
 			c.failf("action %v is overdue at %v, and the worker wakes at %v", o.key(), due, c.wake)
 		}
 	}
+	for i := range c.gpus {
+		if due := c.gpus[i].start.due(c); due < c.wake {
+			c.failf("a start on GPU %d hangs at %v, and the worker wakes at %v", i, due, c.wake)
+		}
+	}
+	if due := c.renewalDue(); due < c.wake {
+		c.failf("it begins anew at %v, and the worker wakes at %v", due, c.wake)
+	}
 	for o, told := range c.readers {
 		if due := c.due(c.of(o)); !told && due < c.wake {
 			c.failf("the load %v is given up at %v, and the worker wakes at %v", o.key(), due, c.wake)

@@ -32,8 +32,8 @@ func TestWorld(t *testing.T) {
 			sum[what] += n
 		}
 	}
-	for _, what := range []string{"lost", "doubled", "hung", "failed", "restarted", "stopped", "stepped", "again", "dropped",
-		"overdue", "executor ended", "executor reported first", "executor ended idle", "loaded by one that ended", "EXECUTOR_LOST", "EXECUTOR_KILLED", "CANCELLED",
+	for _, what := range []string{"lost", "doubled", "hung", "failed", "restarted", "renewed", "stopped", "stepped", "again", "dropped",
+		"overdue", "executor ended", "executor reported first", "executor ended idle", "loaded by one that ended", "start hung", "start failed", "start hung and ended", "EXECUTOR_LOST", "EXECUTOR_KILLED", "CANCELLED",
 		"given up", "read after all", "given up unread", "read beside slow loads",
 		"OK", "TOO_LATE", "TOO_EARLY", "STALE_EPOCH", "STALE_INCARNATION", "INPUT_MISSING", "INVALID_INPUT", "NO_MEMORY",
 		"WEIGHTS_MISSING", "WEIGHTS_IN_USE", "WEIGHTS_CHANGED", "ALREADY_LOADED", "UNKNOWN_MODEL", "SHUTTING_DOWN", "INVALID_BATCH", "INVALID_GPU"} {
@@ -112,6 +112,7 @@ func runWorld(t *testing.T, seed int64) *world {
 	w.config.Ahead, w.config.InputWait = 200*time.Millisecond, 300*time.Millisecond
 	w.config.MaxQueued, w.config.MaxInputs, w.config.MaxInputBytes = 6, 8, 30*itemBytes
 	w.config.Overdue = Overdue{Factor: 10, Floor: 60 * time.Millisecond, Unmeasured: 400 * time.Millisecond}
+	w.config.RestartWithin = 80 * time.Millisecond
 	w.config.MaxModels, w.config.MaxLoads, w.config.ConcurrentLoads, w.config.SlowLoad = 4, 3, 1+int(seed%2), 30*time.Millisecond
 	for range worldGPUs {
 		w.config.GPUs = append(w.config.GPUs, GPU{Type: "t", Pages: 8, PageSize: 1})
@@ -173,6 +174,11 @@ func (w *world) send() {
 		w.restart()
 	case n == 1 && w.one(2):
 		w.happened["stopped"]++
+		if w.one(3) {
+			a := w.action(controller, protocol.Renew)
+			a.Earliest, a.Latest = 0, protocol.Never
+			w.step(&Received{Action: a})
+		}
 		w.step(&Stop{})
 		w.after(50*time.Millisecond, w.config.Incarnation, &Abandon{})
 	case n < 6 && n > 3:
@@ -188,7 +194,11 @@ func (w *world) send() {
 	default:
 		w.order()
 	}
-	if w.worker.Stopping() && w.worker.InFlight() == 0 && w.one(10) {
+	ends := 10
+	if w.check.renewing {
+		ends = 1000 // for one that stops may begin anew by mistake
+	}
+	if w.worker.Stopping() && w.worker.InFlight() == 0 && w.one(ends) {
 		w.restart()
 	}
 }
@@ -231,8 +241,15 @@ func (w *world) give(a protocol.Action) {
 // command is what the controller does: loads from disk, clearing, looking.
 func (w *world) command() {
 	kinds := []protocol.Kind{protocol.LoadModelFromDisk, protocol.LoadModelFromDisk, protocol.LoadModelFromDisk, protocol.ClearCache, protocol.GetWorkerState}
-	a := w.action(controller, kinds[w.rng.Intn(len(kinds))])
+	kind := kinds[w.rng.Intn(len(kinds))]
+	if w.one(200) {
+		kind = protocol.Renew
+	}
+	a := w.action(controller, kind)
 	a.Earliest, a.Latest = 0, protocol.Never
+	if kind == protocol.Renew && w.one(5) {
+		a.Incarnation = 0
+	}
 	path := worldPaths[w.rng.Intn(len(worldPaths))]
 	switch a.Kind {
 	case protocol.LoadModelFromDisk:
@@ -406,6 +423,10 @@ func (w *world) drive(out *Output) {
 	for _, o := range out.Overdue {
 		w.happened["overdue"]++
 		w.endExecutor(o.GPU)
+	}
+	for _, s := range out.HungStarts {
+		w.happened["start hung and ended"]++
+		w.endStart(s.GPU)
 	}
 	for _, o := range out.GivenUp {
 		w.endRead(o)

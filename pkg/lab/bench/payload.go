@@ -28,7 +28,7 @@ func Generated() Payload {
 // time.
 func Random() Payload {
 	return Payload{func(m protocol.ModelState, items int) ([]protocol.Tensor, error) {
-		return client.Sample(m.Inputs, items), nil
+		return client.Sample(&m.ModelSpec, items), nil
 	}}
 }
 

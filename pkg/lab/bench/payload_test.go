@@ -11,7 +11,7 @@ import (
 )
 
 var picture = protocol.ModelState{ModelSpec: protocol.ModelSpec{
-	Name: "m-1", Path: "zoo/m", Inputs: []protocol.TensorSpec{{Name: "slo_ms", Datatype: protocol.FP32, Shape: []int64{3, 5}}},
+	Name: "m-1", Path: "zoo/m", BatchSizes: []int{1, 16}, Inputs: []protocol.TensorSpec{{Name: "slo_ms", Datatype: protocol.FP32, Shape: []int64{3, 5}}},
 }}
 
 func TestTheSLOOfAnEncodedRequestChangesAndNothingElse(t *testing.T) {
@@ -33,7 +33,7 @@ func TestTheSLOOfAnEncodedRequestChangesAndNothingElse(t *testing.T) {
 				t.Errorf("it brings %v", r.Inputs)
 			}
 			if name == "random" {
-				if n, fault := protocol.BatchOf(picture.Inputs, r.Inputs, 16); fault != nil || n != 2 {
+				if n, fault := picture.BatchOf(r.Inputs); fault != nil || n != 2 {
 					t.Errorf("%d items, %v", n, fault)
 				}
 			}

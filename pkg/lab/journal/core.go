@@ -40,7 +40,7 @@ var Cores = []Core{
 	coreWith(requests, "frontdoor", newFrontDoor, (*frontdoor.Machine).Step,
 		&frontdoor.Inbound{}, &frontdoor.Decoded{}, &frontdoor.Undecoded{}, &frontdoor.ClientGone{}, &frontdoor.Stored{}, &frontdoor.Unsent{}, &frontdoor.InputSent{}, &frontdoor.StageSeen{},
 		&frontdoor.ModelSeen{}, &frontdoor.ModelDropped{}, &frontdoor.SchedulerBeat{}, &frontdoor.SchedulerLost{},
-		&frontdoor.Dispatched{}, &frontdoor.OutputArrived{}, &frontdoor.ConnectionDown{}, &frontdoor.ConnectionBroke{},
+		&frontdoor.Dispatched{}, &frontdoor.OutputArrived{}, &frontdoor.Connection{},
 		&frontdoor.BufferSeen{}, &frontdoor.Claimed{}, &frontdoor.BufferLost{}, &frontdoor.BufferReleased{}, &frontdoor.Stop{},
 		&frontdoor.Tick{}),
 	coreWith(orders, "work", newWorker, (*work.Worker).Step,

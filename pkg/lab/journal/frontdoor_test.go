@@ -32,7 +32,7 @@ const secret = "secret!!"
 func newDoor(t testing.TB, o frontdoor.Observer) *door {
 	c := frontdoor.Defaults()
 	c.ID, c.Subjects, c.DefaultSLO = 1<<64-9, protocol.Subjects{Prefix: "clockwork"}, 100*time.Millisecond
-	c.MaxInFlight, c.MaxInFlightBytes, c.MaxPayload, c.BufferTimeout = 40, 1<<20, 1<<10, time.Second
+	c.MaxInFlight, c.MaxInFlightBytes, c.MaxInFlightOutputs, c.MaxPayload, c.BufferTimeout = 40, 1<<20, 1<<20, 1<<10, time.Second
 	alice := quota.Unlimited
 	alice.Rate, alice.Burst = 50, 5
 	c.Limits = quota.Rules{Tenants: map[string]quota.Limit{"alice": alice}, Others: quota.Unlimited, Anonymous: quota.Unlimited, OtherModels: quota.Unlimited}
@@ -128,9 +128,9 @@ func serve(t testing.TB, o frontdoor.Observer) {
 	d.output(1, "w1")
 	d.step(&frontdoor.Unsent{ID: protocol.RequestID{Door: 1<<64 - 9, Seq: 1}, Deadline: d.now, Waited: time.Millisecond})
 	d.step(&frontdoor.InputSent{})
-	d.step(&frontdoor.ConnectionDown{})
+	d.step(&frontdoor.Connection{})
 	d.word(3, protocol.Refuse)
-	d.step(&frontdoor.ConnectionBroke{})
+	d.step(&frontdoor.Connection{Up: true, Breaks: 1})
 	d.step(&frontdoor.SchedulerLost{Heartbeat: protocol.Heartbeat{ID: "s"}})
 	d.step(&frontdoor.ModelDropped{Name: "a"})
 	d.step(&frontdoor.Tick{})
@@ -188,8 +188,9 @@ func (d *door) trouble(rng *rand.Rand) {
 	case 5:
 		d.step(&frontdoor.SchedulerLost{Heartbeat: protocol.Heartbeat{ID: "s"}})
 	case 6:
-		d.step(&frontdoor.ConnectionDown{})
-		d.step(&frontdoor.ConnectionBroke{})
+		breaks := d.m.Connection().Breaks
+		d.step(&frontdoor.Connection{Breaks: breaks})
+		d.step(&frontdoor.Connection{Up: true, Breaks: breaks + 1})
 	case 7:
 		d.step([]frontdoor.Event{&frontdoor.BufferLost{}, &frontdoor.BufferReleased{}}[rng.IntN(2)])
 	}

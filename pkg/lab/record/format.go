@@ -10,8 +10,9 @@ import (
 )
 
 // header is the first line of a file; the number is the version. Version 1 had the events of
-// the policy alone, without the term around it.
-const header = "clockwork-recording 2\n"
+// the policy alone, without the term around it; version 2 an event of its own for missed
+// messages.
+const header = "clockwork-recording 3\n"
 
 // These are the kinds of records, in the low four bits of the first byte.
 const (
@@ -67,8 +68,8 @@ var rare = []reflect.Type{
 	reflect.TypeFor[sched.SchedulerBeat](),
 	reflect.TypeFor[sched.FrontDoorBeat](),
 	reflect.TypeFor[sched.NoResponders](),
-	reflect.TypeFor[sched.MessagesMissed](),
 	reflect.TypeFor[sched.Result](),
+	reflect.TypeFor[sched.Withdraw](),
 }
 
 // Bounds, for writing and reading alike.

@@ -66,9 +66,9 @@ func someSteps(seed uint64, n int) []step {
 			}
 			e = report
 		case 5:
-			e = &sched.MessagesMissed{}
+			e = &sched.FrontDoorBeat{Heartbeat: protocol.Heartbeat{ID: word()}, Missed: uint64(wild())}
 		case 6:
-			e = &sched.NoResponders{FrontDoor: uint64(wild()), Question: uint64(wild())}
+			e = &sched.NoResponders{FrontDoor: uint64(wild()), Question: uint64(wild()), Missed: uint64(wild())}
 		case 25:
 			e = &sched.WorkerBeat{Heartbeat: protocol.Heartbeat{ID: word(), Epoch: uint64(wild()), GPUs: []protocol.GPUBeat{{Stalled: dice.IntN(2) == 0, Executor: dice.Uint32()}}}}
 		case 29:
@@ -335,7 +335,7 @@ func TestMissingEventsAreSaid(t *testing.T) {
 
 // unhashed are fields of an output that a scheduler never sets.
 var unhashed = []string{
-	".Action.Leader", ".Action.Load", ".Action.Lean", ".Action.Models", ".Refusal.LimitOf", ".Refusal.RetryMS", ".Refusal.BufferedMS", ".Refusal.Workers",
+	".Action.Leader", ".Action.Load", ".Action.Lean", ".Action.Models", ".Refusal.LimitOf", ".Refusal.RetryMS", ".Refusal.Stage", ".Refusal.BufferedMS", ".Refusal.Workers",
 }
 
 func TestTheHashSeesEveryField(t *testing.T) {

@@ -10,7 +10,7 @@
 // recorded results do not fit its actions; so the workers are emulated. Taken
 // from the recording are the arrivals, the activation, the workers that joined
 // and were lost, and the front doors that were lost, each at its time, until
-// the recording ends. The workers are those of pkg/lab/virtual, whose lanes and
+// the recording ends. The workers are those of pkg/core/work/virtual, whose lanes and
 // pages are the production worker's. How long an execution or a transfer
 // takes is what the recording measured of the same model, batch size and type of
 // GPU, one measurement after the other; for a batch size that was never run the

@@ -76,12 +76,15 @@ func (m *Material) Step(now protocol.Time, e sched.Event, out *sched.Output) {
 	case *sched.Result:
 		m.measure(now, &e.Result)
 	case *sched.Activate:
-		m.learn(e)
+		m.learn(&e.State)
+		in.events = append(in.events, timed{now, e})
+	case *sched.SetSwitched:
+		m.learn(&e.State)
 		in.events = append(in.events, timed{now, e})
 	case *sched.WorkerJoined:
 		m.join(&e.State)
 		in.events = append(in.events, timed{now, e})
-	case *sched.WorkerLost, *sched.DoorLost:
+	case *sched.WorkerLost, *sched.DoorLost, *sched.Withdraw:
 		in.events = append(in.events, timed{now, e})
 	}
 	for i := range out.Actions {
@@ -89,13 +92,13 @@ func (m *Material) Step(now protocol.Time, e sched.Event, out *sched.Output) {
 	}
 }
 
-func (m *Material) learn(e *sched.Activate) {
-	for _, spec := range e.State.Models {
+func (m *Material) learn(state *protocol.ClockworkState) {
+	for _, spec := range state.Models {
 		m.digests[spec.Name] = spec.Digest
 	}
-	m.profiles(e.State.Profiles)
-	for i := range e.State.Workers {
-		m.join(&e.State.Workers[i])
+	m.profiles(state.Profiles)
+	for i := range state.Workers {
+		m.join(&state.Workers[i])
 	}
 }
 

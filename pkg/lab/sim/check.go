@@ -7,7 +7,7 @@ import (
 
 	"clockwork/pkg/core/sched"
 	"clockwork/pkg/core/work"
-	"clockwork/pkg/lab/virtual"
+	"clockwork/pkg/core/work/virtual"
 	"clockwork/pkg/protocol"
 )
 
@@ -109,7 +109,7 @@ func (s *world) checkAccounts() {
 	}
 	s.schedulers(func(x *scheduler) {
 		c := x.core.Stats()
-		if c.Submitted != c.Succeeded+c.Refused+c.Answered+c.Forgotten+c.Duplicates+c.Queued+c.InFlight {
+		if c.Submitted != c.Succeeded+c.Refused+c.Answered+c.Withdrawn+c.Forgotten+c.Duplicates+c.Queued+c.InFlight {
 			s.broken("G13", "the core's accounts do not close: %+v", c)
 		}
 	})

@@ -72,7 +72,7 @@ func (s *world) openRequest(id protocol.RequestID) *request {
 func (s *world) newDoor() *door {
 	c := frontdoor.Defaults()
 	c.ID, c.Subjects, c.DefaultSLO, c.BufferTimeout = uint64(len(s.doors)+1), protocol.Subjects{Prefix: "clockwork"}, s.config.DefaultSLO, bufferTimeout
-	c.MaxInFlight, c.MaxInFlightBytes, c.MaxPayload, c.StoreSlots = math.MaxInt, math.MaxInt64, math.MaxInt64, math.MaxInt
+	c.MaxInFlight, c.MaxInFlightBytes, c.MaxInFlightOutputs, c.MaxPayload, c.StoreSlots = math.MaxInt, math.MaxInt64, math.MaxInt64, math.MaxInt64, math.MaxInt
 	c.Limits = quota.Rules{Others: quota.Unlimited, Anonymous: quota.Unlimited, OtherModels: quota.Unlimited}
 	d := &door{world: s, id: c.ID, core: frontdoor.New(c), wake: protocol.Never}
 	d.inbound.Reply = inbox

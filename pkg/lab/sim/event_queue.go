@@ -3,7 +3,7 @@ package sim
 import (
 	"fmt"
 
-	"clockwork/pkg/lab/virtual"
+	"clockwork/pkg/core/work/virtual"
 	"clockwork/pkg/protocol"
 )
 

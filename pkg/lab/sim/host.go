@@ -5,8 +5,8 @@ import (
 
 	"clockwork/pkg/adapter/backend/zoo"
 	"clockwork/pkg/core/work"
+	"clockwork/pkg/core/work/virtual"
 	"clockwork/pkg/lab/hardware"
-	"clockwork/pkg/lab/virtual"
 	"clockwork/pkg/protocol"
 )
 

@@ -24,7 +24,7 @@ type ownership struct {
 	// when the last message on this one arrives: they arrive in order.
 	disconnectedUntil protocol.Time
 	session           int
-	cuts              int // of the connection
+	cuts              uint64 // of the connection
 	last              protocol.Time
 	watch             liveness.Watch // of the schedulers
 	inboxes           uint64         // given to clients
@@ -143,15 +143,17 @@ func (d *door) tell(e sched.TermEvent) {
 	d.say(func() { s.schedulers(func(x *scheduler) { x.hear(e) }) }, nothing)
 }
 
-// hear takes what front doors say.
+// hear takes what front doors say, and what the broker says of them.
 func (x *scheduler) hear(e sched.TermEvent) {
 	if x.disconnectedUntil > x.world.now {
-		x.missed = true
+		x.missed++
 		return
 	}
-	if x.missed {
-		x.missed = false
-		x.step(&sched.MessagesMissed{})
+	switch of := e.(type) {
+	case *sched.NoResponders:
+		e = &sched.NoResponders{FrontDoor: of.FrontDoor, Question: of.Question, Missed: x.missed}
+	case *sched.FrontDoorBeat:
+		e = &sched.FrontDoorBeat{Heartbeat: of.Heartbeat, Missed: x.missed}
 	}
 	x.step(e)
 }
@@ -205,7 +207,7 @@ func (d *door) reply(r *request, code protocol.Code) {
 
 // beat sends the front door's heartbeat.
 func (d *door) beat() {
-	h := d.core.Heartbeat(true)
+	h := d.core.Heartbeat(protocol.FrontDoorOpen)
 	h.Service, h.ID = protocol.FrontDoor, protocol.DoorName(d.id)
 	d.tell(&sched.FrontDoorBeat{Heartbeat: h})
 }
@@ -302,7 +304,8 @@ func (t *faultInjector) restartBroker(rng *rand.Rand, length time.Duration) {
 		h.cutOff, h.missed = max(h.cutOff, back()), s.now
 	}
 	s.schedulers(func(x *scheduler) {
-		x.disconnectedUntil, x.missed = back(), true
+		x.disconnectedUntil = back()
+		x.missed++
 		s.undisturbedSince = max(s.undisturbedSince, x.disconnectedUntil)
 	})
 	for _, d := range s.doors {
@@ -323,11 +326,21 @@ func (d *door) loseConnection(until protocol.Time) {
 	d.cuts++
 	d.disconnectedUntil = until
 	d.abandonAll()
-	d.step(&frontdoor.ConnectionDown{})
+	d.reportConnection()
 	s.later(until.Sub(s.now), func() {
-		d.last = s.now
-		d.step(&frontdoor.ConnectionBroke{})
+		if back := !d.away() && !d.core.Connection().Up; back {
+			d.last = s.now
+		}
+		d.reportConnection()
 	})
+}
+
+// reportConnection reports how the front door's connection stands, if that is news.
+func (d *door) reportConnection() {
+	now := frontdoor.Connection{Up: !d.away(), Breaks: d.cuts}
+	if now != d.core.Connection() {
+		d.step(&now)
+	}
 }
 
 // abandonAll abandons what the front door had to answer.

@@ -24,10 +24,10 @@ type scheduler struct {
 	deposed bool // another one holds the lease
 	// stopped is until when it stands still: what reaches it waits.
 	stopped protocol.Time
-	// disconnectedUntil is until when it is not connected. missed: it may have missed messages of front
-	// doors, missedAt is when that was said to the term last.
+	// disconnectedUntil is until when it is not connected. missed counts the messages of front
+	// doors that it may have missed, missedAt is when the term forgot for them last.
 	disconnectedUntil, missedAt protocol.Time
-	missed                      bool
+	missed                      uint64
 }
 
 // issuer is the identity of a scheduler.
@@ -138,14 +138,11 @@ func (x *scheduler) step(e sched.TermEvent) {
 		return
 	}
 	switch e.(type) {
-	case *sched.Tick, *sched.HeartbeatDue, *sched.MessagesMissed:
+	case *sched.Tick, *sched.HeartbeatDue:
 	default:
 		if x.disconnectedUntil > s.now {
 			return
 		}
-	}
-	if _, missed := e.(*sched.MessagesMissed); missed {
-		x.missedAt = s.now
 	}
 	out := x.term.Step(s.now, e)
 	if !x.deposed {
@@ -176,6 +173,8 @@ func (x *scheduler) step(e sched.TermEvent) {
 			s.report.Faults.Joined++
 		case sched.NoteWorkerLost:
 			s.report.Faults.Missed++
+		case sched.NoteForgotten:
+			x.missedAt = s.now
 		}
 	}
 	switch {

@@ -9,8 +9,8 @@ import (
 	"clockwork/pkg/core/clocksync"
 	"clockwork/pkg/core/liveness"
 	"clockwork/pkg/core/sched"
+	"clockwork/pkg/core/work/virtual"
 	"clockwork/pkg/lab/policies"
-	"clockwork/pkg/lab/virtual"
 	"clockwork/pkg/lab/workload"
 	"clockwork/pkg/protocol"
 )

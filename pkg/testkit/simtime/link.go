@@ -9,29 +9,16 @@ type Link struct {
 	Noticed   bool // the client library takes itself to be connected
 
 	session    int // one more with each break, and when the connection is made again
-	reconnects int
-	told       struct {
-		reconnects int
-		down       bool
-	} // to the core
-	out, in Connection
+	reconnects uint64
+	out, in    Connection
 }
 
 // NewLink returns a connection that stands.
 func NewLink() Link { return Link{Connected: true, Noticed: true} }
 
-// Mind calls down once the client library has noticed that the connection is down, and broke
-// once it is connected again after a break.
-func (l *Link) Mind(down, broke func()) {
-	switch {
-	case !l.Noticed && !l.told.down:
-		l.told.down = true
-		down()
-	case l.Noticed && (l.told.down || l.told.reconnects != l.reconnects):
-		l.told.down, l.told.reconnects = false, l.reconnects
-		broke()
-	}
-}
+// Seen is how the connection stands as the client library takes it, and how often it was made
+// again.
+func (l *Link) Seen() (up bool, reconnects uint64) { return l.Noticed, l.reconnects }
 
 // Publish sends something, in order. What is under way when the connection breaks is lost.
 func (l *Link) Publish(clock *Clock, arrives, lost func()) {

@@ -1,12 +1,12 @@
 // Package simworker puts workers into the seeded worlds of the cores' tests: their core
-// (pkg/core/work) with GPUs in virtual time (pkg/lab/virtual), on the clock of a world
+// (pkg/core/work) with GPUs in virtual time (pkg/core/work/virtual), on the clock of a world
 // (pkg/testkit/simtime). What a world adds are durations, failures and the network.
 package simworker
 
 import (
 	"time"
 
-	"clockwork/pkg/lab/virtual"
+	"clockwork/pkg/core/work/virtual"
 	"clockwork/pkg/protocol"
 	"clockwork/pkg/testkit/simtime"
 )

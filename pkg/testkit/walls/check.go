@@ -17,16 +17,25 @@ import (
 
 // listed is a package in go list's output.
 type listed struct {
-	ImportPath, Dir string
-	Imports         []string
-	GoFiles         []string
+	ImportPath, Dir           string
+	Imports                   []string
+	TestImports, XTestImports []string
+	GoFiles                   []string
 }
 
 func (p *listed) name() string { return strings.TrimPrefix(p.ImportPath, module) }
 
-// list returns the packages of the module, without their tests, by name.
+// imports are those that a wall is about: of the package, or of its tests.
+func (p *listed) imports(tests bool) []string {
+	if tests {
+		return slices.Concat(p.TestImports, p.XTestImports)
+	}
+	return p.Imports
+}
+
+// list returns the packages of the module, by name.
 func list(dir string) (map[string]*listed, error) {
-	command := exec.Command("go", "list", "-json=ImportPath,Dir,Imports,GoFiles", "./...")
+	command := exec.Command("go", "list", "-json=ImportPath,Dir,Imports,TestImports,XTestImports,GoFiles", "./...")
 	command.Dir = dir
 	out, err := command.Output()
 	if err != nil {
@@ -81,7 +90,7 @@ func ways(from string, w wall, packages map[string]*listed) (found [][]string) {
 		if p == nil {
 			continue // not in the module
 		}
-		for _, path := range p.Imports {
+		for _, path := range p.imports(w.tests && len(way) == 1) {
 			name := strings.TrimPrefix(path, module)
 			if seen[name] {
 				continue

@@ -54,6 +54,7 @@ func TestABreachIsFoundAndItsWayTold(t *testing.T) {
 	packages := map[string]*listed{
 		"pkg/core/a":        {Imports: []string{"clockwork/pkg/core/b", "time"}},
 		"pkg/core/b":        {Imports: []string{"clockwork/pkg/helper"}},
+		"pkg/core/d":        {XTestImports: []string{"clockwork/pkg/core/b"}},
 		"pkg/core/c":        {Imports: []string{"clockwork/pkg/words"}},
 		"pkg/words":         {Imports: []string{"go.yaml.in/yaml/v3", "strings"}},
 		"pkg/helper":        {Imports: []string{"clockwork/pkg/adapter/clock", "os"}},
@@ -68,8 +69,9 @@ func TestABreachIsFoundAndItsWayTold(t *testing.T) {
 		"pkg/helper -> pkg/adapter/clock":               {of: []string{"pkg/core/a"}, not: []string{"pkg/adapter/..."}},
 		"pkg/helper -> pkg/adapter/clock -> sync":       {of: []string{"pkg/core/..."}, not: []string{"sync"}},
 		"services/s -> github.com/nats-io/nats.go: why": {of: []string{"services/..."}, not: []string{"github.com/nats-io/nats.go"}, direct: true, why: "why"},
+		"pkg/core/d -> pkg/core/b -> pkg/helper -> os":  {of: []string{"pkg/core/d"}, not: []string{"os"}, tests: true},
 		"pkg/core/c -> pkg/words -> go.yaml.in/yaml/v3": {of: []string{"pkg/core/..."}, foreign: true},
-		"": {of: []string{"services/..."}, not: []string{"os"}, direct: true},
+		"": {of: []string{"services/...", "pkg/core/d"}, not: []string{"os"}, direct: true},
 	} {
 		found := strings.Join(breaches(w, packages), "\n")
 		if want == "" && found != "" || !strings.Contains(found, want) {

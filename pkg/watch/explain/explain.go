@@ -29,6 +29,7 @@ const (
 	Stalled    Cause = "every GPU that can run it is stalled"
 	Crashed    Cause = "what executed it ended or hung"
 	Banned     Cause = "model quarantined for crashes"
+	Retired    Cause = "model left the set of models"
 	Overdue    Cause = "deadline passed before it reached the scheduler"
 	Full       Cause = "too many requests wait"
 	Other      Cause = "other"
@@ -66,6 +67,8 @@ func causeOf(why sched.Why) Cause {
 		return Crashed
 	case sched.WhyQuarantined:
 		return Banned
+	case sched.WhyRetired:
+		return Retired
 	case sched.WhyOverdue:
 		return Overdue
 	case sched.WhyFull:
@@ -79,8 +82,8 @@ type Explanation struct {
 	ID    string `json:"id"`
 	Core  int    `json:"core"`
 	Model string `json:"model"`
-	// Outcome is "done in time", "done late", "refused CODE", "front door lost", or
-	// "open when the recording ended".
+	// Outcome is "done in time", "done late", "refused CODE", "withdrawn", "front door
+	// lost", or "open when the recording ended".
 	Outcome string `json:"outcome"`
 	Cause   Cause  `json:"cause,omitempty"`
 	// EarliestMS is the earliest possible completion, in milliseconds after the request
@@ -134,7 +137,9 @@ type Summary struct {
 	Open     int `json:"open"`
 	// Forgotten counts requests whose front door was lost, and with it the client's
 	// reply.
-	Forgotten int     `json:"forgotten,omitempty"`
+	Forgotten int `json:"forgotten,omitempty"`
+	// Withdrawn counts requests whose clients went away before they were executed.
+	Withdrawn int     `json:"withdrawn,omitempty"`
 	Causes    []Group `json:"causes"`
 }
 
@@ -233,6 +238,8 @@ func (x *Explainer) ended(r *request) {
 	switch {
 	case r.outcome == outcomeDoorLost:
 		x.summary.Forgotten++
+	case r.outcome == outcomeWithdrawn:
+		x.summary.Withdrawn++
 	case r.cause == None:
 		x.summary.Done++
 	default:

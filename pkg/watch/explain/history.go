@@ -165,6 +165,10 @@ func (h *history) close(r *request, outcome string, cause Cause) {
 func (h *history) refused(d *protocol.Dispatch, reason *sched.Reason) {
 	if r := h.open[d.ID]; r != nil {
 		r.refusal, r.reason = d.Refusal, h.keep(reason)
+		if reason.Why == sched.WhyWithdrawn {
+			h.close(r, outcomeWithdrawn, None)
+			return
+		}
 		h.close(r, "refused "+string(d.Refusal.Code), causeOf(reason.Why))
 	}
 }
@@ -289,6 +293,7 @@ func (h *history) doorLost(door uint64) {
 
 // Outcomes that are not an answer to a client.
 const (
-	outcomeDoorLost = "front door lost"
-	outcomeOpen     = "open"
+	outcomeDoorLost  = "front door lost"
+	outcomeWithdrawn = "withdrawn"
+	outcomeOpen      = "open"
 )

@@ -22,6 +22,7 @@ type Live struct {
 	served, missed ring.Ring[*request]
 	done, failed   int
 	doorless       int
+	withdrawn      int
 	// Closed, if set, is called for each action that a worker ended.
 	Closed func(*Closed)
 }
@@ -69,6 +70,8 @@ func (l *Live) ended(r *request) {
 	switch {
 	case r.outcome == outcomeDoorLost:
 		l.doorless++
+	case r.outcome == outcomeWithdrawn:
+		l.withdrawn++
 	case r.cause == None:
 		l.done++
 		into = &l.served
@@ -116,13 +119,13 @@ func (l *Live) Explain(id protocol.RequestID, waits func(protocol.RequestID) (sc
 // Summary returns counts since the core began, and groups the kept misses by cause, each
 // with its latest miss as the example. since is the time of the oldest kept miss.
 func (l *Live) Summary() (s *Summary, since protocol.Time) {
-	s = &Summary{Requests: l.arrived, Done: l.done, Failed: l.failed, Open: len(l.open), Forgotten: l.doorless}
+	s = &Summary{Requests: l.arrived, Done: l.done, Failed: l.failed, Open: len(l.open), Forgotten: l.doorless, Withdrawn: l.withdrawn}
 	groups := map[Cause]*Group{}
 	since = l.now
 	l.missed.Latest(func(kept **request) bool {
 		r := *kept
 		since = min(since, r.ended)
-		if r.cause == None { // the request's front door was lost
+		if r.cause == None { // the request's front door was lost, or its client went away
 			return true
 		}
 		g := groups[r.cause]

@@ -22,7 +22,7 @@ type actions struct {
 }
 
 // kinds is the number of action kinds, including 0 for an unknown kind.
-const kinds = int(protocol.GetWorkerState) + 1
+const kinds = int(protocol.Renew) + 1
 
 // kindOf returns the array index of a kind.
 func kindOf(k protocol.Kind) int {

@@ -221,6 +221,7 @@ func (to sink) scheduler(s *watch.Scheduler) {
 	to.put(ended, float64(n.Succeeded), "succeeded")
 	to.put(ended, float64(n.Refused), "refused")
 	to.put(ended, float64(n.Answered), "answered")
+	to.put(ended, float64(n.Withdrawn), "withdrawn")
 	to.put(ended, float64(n.Forgotten), "forgotten")
 	to.put(ended, float64(n.Duplicates), "duplicate")
 	to.put(replanned, float64(n.Replanned))

@@ -371,7 +371,7 @@ func TestOutcomesOfCodes(t *testing.T) {
 		protocol.UnknownModel: invalid, protocol.InvalidInput: invalid, protocol.PayloadTooLarge: invalid, protocol.BadMessage: invalid,
 		protocol.WorkerLost: failed, protocol.SchedulerLost: failed, protocol.BackendError: failed, protocol.Internal: failed, protocol.ShuttingDown: failed,
 		protocol.StateUnavailable: failed, protocol.FrontDoorLost: failed, protocol.ExecutionCrashed: failed, protocol.BatchFailed: failed,
-		protocol.ModelQuarantined: refused, protocol.ExecutorLost: failed,
+		protocol.ModelQuarantined: refused, protocol.NotActive: refused, protocol.ExecutorLost: failed,
 	} {
 		if got := meaning(code.Row()); got != want {
 			t.Errorf("%s counts as %v, should be %v", code, got, want)

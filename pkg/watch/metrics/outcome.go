@@ -28,7 +28,7 @@ func meaning(c protocol.CodeRow) outcome {
 	case c.Number == 504:
 		return late
 	case c.Number == 429, c.Code == protocol.DeadlineUnmeetable, c.Code == protocol.Overloaded, c.Code == protocol.BufferTimeout,
-		c.Code == protocol.ModelQuarantined:
+		c.Code == protocol.ModelQuarantined, c.Code == protocol.NotActive:
 		return refused
 	case c.Number < 500:
 		return invalid

@@ -120,6 +120,7 @@ var kindNumbers = [...]int64{
 	protocol.EvictWeights:      3,
 	protocol.ClearCache:        4,
 	protocol.GetWorkerState:    5,
+	protocol.Renew:             6, // which the original has not
 }
 
 // row appends a line, field by field.

@@ -147,6 +147,10 @@ func (d *device) Stage(m backend.Model, batch int, items []int, inputs [][]byte)
 // End ends the emulated executor, and with it the real one: see Watch.
 func (d *device) End(why string) { d.emulated.End(why) }
 
+// EndStart ends a real executor that is being started; the emulated one takes its time and
+// does not hang.
+func (d *device) EndStart(why string) { d.real.EndStart(why) }
+
 func (d *device) sideOf(m backend.Model) (backend.Device, backend.Model, error) {
 	own, ok := m.(*model)
 	switch {

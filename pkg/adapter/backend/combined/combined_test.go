@@ -67,6 +67,8 @@ func (d *fakeDevice) Stage(m backend.Model, _ int, _ []int, _ [][]byte) (backend
 	return nil, nil
 }
 
+func (d *fakeDevice) EndStart(why string) { d.f.calls = append(d.f.calls, "end the start "+why) }
+
 func (d *fakeDevice) End(why string) {
 	d.f.calls = append(d.f.calls, "end "+why)
 	d.f.watcher(backend.Notice{Kind: backend.ExecutorLost, Executor: 7, Text: "ended", Overdue: true})

@@ -24,6 +24,9 @@ func newDevice(b *Backend, index int, info backend.DeviceInfo) *device {
 
 func (d *device) Info() backend.DeviceInfo { return d.info }
 
+// EndStart implements backend.Device.
+func (d *device) EndStart(string) {} // it is ready in time
+
 // End implements backend.Device.
 func (d *device) End(why string) { d.executor.end(backend.Notice{Text: why, Overdue: true}) }
 

@@ -24,7 +24,7 @@ import (
 // trialFormat when what trials find does.
 const (
 	optimizedFormat = "1"
-	trialFormat     = "1"
+	trialFormat     = "2"
 )
 
 // cache stores what is known of models: the sums of their files, and of those that passed

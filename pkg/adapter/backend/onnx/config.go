@@ -8,6 +8,7 @@ import (
 
 	"go.yaml.in/yaml/v3"
 
+	"clockwork/pkg/adapter/tritonconfig"
 	"clockwork/pkg/adapter/yamlfile"
 	"clockwork/pkg/protocol"
 )
@@ -26,40 +27,77 @@ const headArgmax = "argmax"
 //	max_batch: 8                   # the largest batch to run, default 16
 //	inputs: {x: [3, 48, 192]}      # shapes of one item, where the graph is open
 //	head: argmax                   # output the best class and its score only
+//
+// and of the config.pbtxt beside it, where a model.yaml adds to what that says.
 type config struct {
 	maxBatch int
 	inputs   map[string][]int64
 	head     string
+	// triton is the content of a config.pbtxt, nil without one.
+	triton *tritonconfig.Config
 }
 
 // canonical returns what is set, however it is written; nil for the defaults.
 func (c *config) canonical() []byte {
-	if c.maxBatch == defaultMaxBatch && len(c.inputs) == 0 && c.head == "" {
+	if c.maxBatch == defaultMaxBatch && len(c.inputs) == 0 && c.head == "" && c.triton == nil {
 		return nil
 	}
-	text, err := json.Marshal([]any{c.maxBatch, c.inputs, c.head}) // which sorts the inputs
+	set := []any{c.maxBatch, c.inputs, c.head} // a map is written sorted
+	if c.triton != nil {
+		set = append(set, c.triton.Canonical())
+	}
+	text, err := json.Marshal(set)
 	if err != nil {
 		panic(err) // numbers and names can be written
 	}
 	return text
 }
 
-// maxConfig is the largest model.yaml in bytes.
+// The files beside a model's versions that say how to run it: our own, and Triton's.
+const (
+	configFile = "model.yaml"
+	tritonFile = "config.pbtxt"
+)
+
+// maxConfig is the largest of either in bytes.
 const maxConfig = 64 << 10
 
 // parseConfig parses a model.yaml of at most maxConfig bytes; an empty text gives the
-// defaults. The error is MODEL_CORRUPT and names the line.
-func parseConfig(text string) (config, *protocol.Error) {
-	c := config{maxBatch: defaultMaxBatch}
-	err := c.read(text)
+// defaults, which are those of the config.pbtxt beside it, if there is one. The error is
+// MODEL_CORRUPT and names the line.
+func parseConfig(text string, triton *tritonconfig.Config) (config, *protocol.Error) {
+	c := config{maxBatch: defaultMaxBatch, triton: triton}
+	if triton != nil && triton.MaxBatch > 0 {
+		c.maxBatch = triton.MaxBatch
+	}
+	var problems []string
+	for _, p := range yamlfile.Problems(c.read(text)) {
+		problems = append(problems, fmt.Sprintf("%s line %d: %.300v", configFile, max(p.Line, 1), p))
+	}
+	if len(problems) == 0 && c.head != "" && triton != nil && len(triton.Outputs) > 0 {
+		problems = append(problems, fmt.Sprintf("%s line %d: head in %s gives the model another output; take output out, or head", tritonFile, triton.Outputs[0].Line, configFile))
+	}
+	if len(problems) > 0 {
+		return config{}, protocol.Errorf(protocol.ModelCorrupt, "%s", listed(problems))
+	}
+	return c, nil
+}
+
+// parseTriton parses the config.pbtxt of the model in a directory. The error is MODEL_CORRUPT
+// and names the lines.
+func parseTriton(text, directory string) (*tritonconfig.Config, *protocol.Error) {
+	c, err := tritonconfig.Parse(text)
+	if err == nil {
+		err = c.CheckName(directory)
+	}
 	if err == nil {
 		return c, nil
 	}
 	var problems []string
-	for _, p := range yamlfile.Problems(err) {
-		problems = append(problems, fmt.Sprintf("model.yaml line %d: %.300v", max(p.Line, 1), p))
+	for _, p := range tritonconfig.Problems(err) {
+		problems = append(problems, fmt.Sprintf("%s %.400v", tritonFile, p))
 	}
-	return config{}, protocol.Errorf(protocol.ModelCorrupt, "%s", listed(problems))
+	return nil, protocol.Errorf(protocol.ModelCorrupt, "%s", listed(problems))
 }
 
 // maxProblems is how many problems of a model are named.

@@ -18,9 +18,9 @@ func TestModelYAML(t *testing.T) {
 		{"empty", "", config{maxBatch: 16}, ""},
 		{"comments and blanks", "# a model\n\n   \nmax_batch: 8 # items\r\n", config{maxBatch: 8}, ""},
 		{"everything", "max_batch: 4\ninputs: {x: [3, 48, 192], \"y\": []}\nhead: argmax\n",
-			config{4, map[string][]int64{"x": {3, 48, 192}, "y": {}}, "argmax"}, ""},
-		{"no inputs", "inputs: {}", config{16, map[string][]int64{}, ""}, ""},
-		{"inputs that end in a comma", "inputs: {x: [1],}", config{16, map[string][]int64{"x": {1}}, ""}, ""},
+			config{maxBatch: 4, inputs: map[string][]int64{"x": {3, 48, 192}, "y": {}}, head: "argmax"}, ""},
+		{"no inputs", "inputs: {}", config{maxBatch: 16, inputs: map[string][]int64{}}, ""},
+		{"inputs that end in a comma", "inputs: {x: [1],}", config{maxBatch: 16, inputs: map[string][]int64{"x": {1}}}, ""},
 		{"unknown key", "max_batch: 1\nspeed: 3", config{}, `line 2: unknown key "speed"`},
 		{"key twice", "max_batch: 1\nmax_batch: 2", config{}, "line 2"},
 		{"no colon", "max_batch", config{}, "has the keys max_batch, inputs and head"},
@@ -40,7 +40,7 @@ func TestModelYAML(t *testing.T) {
 		{"dimension that is no number", "inputs: {x: [N]}", config{}, "dimensions are positive"},
 		{"dimension that overflows", "inputs: {x: [4294967296]}", config{}, "dimensions are positive"},
 		{"too many dimensions", deep, config{}, "dimensions are positive"},
-		{"blocks", "inputs:\n  x: [1]\n  y:\n  - 2\n  - 3\nhead: 'argmax'\n", config{16, map[string][]int64{"x": {1}, "y": {2, 3}}, "argmax"}, ""},
+		{"blocks", "inputs:\n  x: [1]\n  y:\n  - 2\n  - 3\nhead: 'argmax'\n", config{maxBatch: 16, inputs: map[string][]int64{"x": {1}, "y": {2, 3}}, head: "argmax"}, ""},
 		{"a document that begins", "---\nmax_batch: 2\n", config{maxBatch: 2}, ""},
 		{"two documents", "max_batch: 2\n---\nmax_batch: 3\n", config{}, "more than one document"},
 		{"an alias", "max_batch: 1\ninputs: {x: &a [1], y: *a}", config{}, "line 2: expected {name"},
@@ -55,7 +55,7 @@ func TestModelYAML(t *testing.T) {
 		{"nested as deep as it is long", strings.Repeat("[", maxConfig), config{}, "line 1: "},
 	}
 	for _, test := range tests {
-		got, refusal := parseConfig(test.text)
+		got, refusal := parseConfig(test.text, nil)
 		if test.wrong != "" {
 			if refusal == nil || refusal.Code != protocol.ModelCorrupt || !strings.Contains(refusal.Message, test.wrong) {
 				t.Errorf("%s: got %v, expected MODEL_CORRUPT with %q", test.name, refusal, test.wrong)

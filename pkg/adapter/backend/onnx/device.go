@@ -28,6 +28,13 @@ func (d *device) End(why string) {
 	}
 }
 
+// EndStart implements backend.Device.
+func (d *device) EndStart(why string) {
+	if p := d.executor.starting(); p != nil {
+		p.end(why)
+	}
+}
+
 func (d *device) own(m backend.Model) (*model, *protocol.Error) {
 	mine, ok := m.(*model)
 	if !ok || mine.backend != d.backend || mine.closed {

@@ -67,6 +67,7 @@ func (m *loaded) prepare(t *openTask) *protocol.Error {
 	}
 	if t.Description != nil {
 		m.description = *t.Description
+		m.session.outputs = describedOutputs(m.session.outputs, m.description.Spec.Outputs)
 		m.nameInputs()
 	} else if refusal := m.describe(t, resident); refusal != nil {
 		return refusal
@@ -195,19 +196,16 @@ func (m *loaded) bindBatch(batch int, memory *region) (*bound, error) {
 	d := &m.description
 	s := &bound{model: m, memory: memory, tensors: newTensors(&d.Spec, batch, memory),
 		values: make([]uintptr, len(d.Spec.Inputs)+len(m.weights))}
-	bind := func(data []byte, kind int, shape []int64) (uintptr, error) {
-		return m.lib.newTensor(data, kind, append([]int64{int64(batch)}, shape...))
-	}
-	for i, spec := range d.Spec.Inputs {
-		value, err := bind(s.tensors.inputs[i], d.InputKinds[i], spec.Shape)
+	for i := range d.Spec.Inputs {
+		value, err := m.lib.newTensor(s.tensors.inputs[i], d.InputKinds[i], d.shape(d.InputShapes[i], batch))
 		if err != nil {
 			s.close()
 			return nil, err
 		}
 		s.values[i] = value
 	}
-	for i, spec := range d.Spec.Outputs {
-		value, err := bind(s.tensors.outputs[i], d.OutputKinds[i], spec.Shape)
+	for i := range d.Spec.Outputs {
+		value, err := m.lib.newTensor(s.tensors.outputs[i], d.OutputKinds[i], d.shape(d.OutputShapes[i], batch))
 		if err != nil {
 			s.close()
 			return nil, err

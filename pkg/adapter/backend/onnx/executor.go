@@ -29,6 +29,7 @@ type executor struct {
 
 	mu      sync.Mutex
 	current *process      // nil while there is none that is ready
+	started *process      // nil while there is none that was started and is not ready
 	changed chan struct{} // closed and replaced when current changes
 	err     error         // why the last start failed
 	models  map[*model]struct{}
@@ -38,8 +39,8 @@ type executor struct {
 }
 
 const (
-	// startTime is how long an executor may take to begin, most of which is making the
-	// device's memory resident.
+	// startTime is how long the first executor may take to begin, most of which is making the
+	// device's memory resident. How long the later ones may take the worker decides.
 	startTime = 2 * time.Minute
 	// readyWait is how long a call waits for the next executor.
 	readyWait = 10 * time.Second
@@ -78,7 +79,7 @@ func (e *executor) keep(first chan<- error) {
 	for pause := time.Duration(0); ; {
 		s := e.setup
 		s.Lazy = first == nil
-		p, err := startProcess(e.options, s, e.stop, func(p *process, line string) {
+		p, err := startProcess(e.options, s, e.stop, e.starts, func(p *process, line string) {
 			e.watcher(backend.Notice{Kind: backend.ExecutorSaid, Device: e.index, Models: p.working(), Text: line})
 		})
 		if err == nil {
@@ -170,9 +171,23 @@ func (e *executor) reopen(p *process) {
 func (e *executor) publish(p *process, err error) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	e.current, e.err = p, err
+	e.current, e.started, e.err = p, nil, err
 	close(e.changed)
 	e.changed = make(chan struct{})
+}
+
+// starts notes that a process was started.
+func (e *executor) starts(p *process) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	e.started = p
+}
+
+// starting returns the process that was started and is not ready, nil for none.
+func (e *executor) starting() *process {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	return e.started
 }
 
 // now returns the process that is ready, nil for none.

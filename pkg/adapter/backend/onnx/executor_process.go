@@ -61,9 +61,9 @@ type openCall struct {
 	refusal *protocol.Error
 }
 
-// startProcess starts an executor and waits until it is ready. stop ends it. The calling goroutine is
-// locked to its thread until wait has returned.
-func startProcess(o *Options, s setup, stop <-chan struct{}, said func(p *process, line string)) (*process, error) {
+// startProcess starts an executor and waits until it is ready; started is told in between. stop
+// ends it. The calling goroutine is locked to its thread until wait has returned.
+func startProcess(o *Options, s setup, stop <-chan struct{}, started func(*process), said func(p *process, line string)) (*process, error) {
 	p := &process{opened: map[*model]*openCall{}, loaded: map[*model]int{}, lost: make(chan struct{}), over: make(chan struct{})}
 	p.stderr = &lines{say: func(line string) { said(p, line) }}
 	shared, file, err := newProgress()
@@ -76,6 +76,7 @@ func startProcess(o *Options, s setup, stop <-chan struct{}, said func(p *proces
 		p.closeLanes()
 		return nil, err
 	}
+	started(p)
 	go func() { // ends with the process
 		select {
 		case <-stop:
@@ -94,6 +95,9 @@ func (p *process) notStarted(err error) error {
 	late := time.AfterFunc(drainTime, func() { p.end("it did not begin") })
 	defer late.Stop()
 	p.wait()
+	if why := p.ended(); why != "" {
+		return errors.New(why)
+	}
 	if p.killed {
 		return protocol.Errorf(protocol.NoMemory, "the executor ended before it began: %s", p.how)
 	}
@@ -121,13 +125,15 @@ func (p *process) launch(argv []string) error {
 	return p.cmd.Start()
 }
 
-// begin sets the process up, within startTime.
+// begin sets the process up, the device's first one within startTime.
 func (p *process) begin(o *Options, s setup, progress *os.File) error {
 	if err := limitChild(p.cmd.Process.Pid, limit{unix.RLIMIT_CORE, 0}, limit{unix.RLIMIT_FSIZE, 0}); err != nil {
 		return err
 	}
-	late := time.AfterFunc(startTime, func() { p.end("it did not begin in time") })
-	defer late.Stop()
+	if !s.Lazy {
+		late := time.AfterFunc(startTime, func() { p.end("it did not begin in time") })
+		defer late.Stop()
+	}
 	var answer hello
 	err := p.models.channel.send(s, progress)
 	if err == nil {

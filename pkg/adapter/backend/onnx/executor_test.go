@@ -150,6 +150,42 @@ func TestAHungExecutorIsEnded(t *testing.T) {
 	evict(t, beside)
 }
 
+// An executor that does not begin is ended when its worker says so, and not by what ends those
+// that execute; the next one takes its place.
+func TestAStartThatHangsIsEnded(t *testing.T) {
+	beside := filepath.Join(t.TempDir(), "hang")
+	b := hostileBackend(t, func(o *Options) {
+		o.GPUs, o.Executor = 1, append(executing(t), hangsBeside+beside)
+	})
+	told := watched(b)
+	d, e := b.Devices()[0], b.devices[0].executor
+	m := load(t, b, "div")
+	d.EndStart("none is being started")
+	must(t, os.WriteFile(beside, nil, 0o600))
+	must(t, e.now().cmd.Process.Kill())
+	for i := range 2 {
+		told.await(t, backend.ExecutorLost, i)
+		for e.starting() == nil {
+			time.Sleep(time.Millisecond)
+		}
+		d.End("that ends only what executes")
+		d.EndStart(fmt.Sprintf("start %d is late", i))
+		if lost := told.await(t, backend.ExecutorLost, i+1); lost.Text != fmt.Sprintf("it did not start: start %d is late", i) || lost.Executor != uint32(i+1) {
+			t.Errorf("the notice is %+v", lost)
+		}
+	}
+	must(t, os.Remove(beside))
+	for e.starting() == nil && e.now() == nil {
+		time.Sleep(time.Millisecond)
+	}
+	d.EndStart("it may have begun before the file was gone")
+	w := loadWeights(t, d, m, 0)
+	if got := infer(t, d, m, w, 1, []int{1}, [][]byte{badmodels.Sound})[0]; !bytes.Equal(got, badmodels.Seven) {
+		t.Errorf("afterwards 42 / 6 is % x", got)
+	}
+	evict(t, w)
+}
+
 // An executor that ends while it has nothing to do is missed too.
 func TestAnIdleExecutorThatEndsIsReplaced(t *testing.T) {
 	b := hostileBackend(t, func(o *Options) { o.GPUs = 1 })

@@ -77,7 +77,7 @@ func FuzzReadSource(f *testing.F) {
 			return
 		}
 		defer src.close()
-		if !protocol.ValidName(strings.SplitN(path, "/", 2)[0]) || bytes.Contains(bytesOf(t, src), []byte(secret)) || strings.Contains(src.text, secret) {
+		if !validDirectory(strings.SplitN(path, "/", 2)[0]) || bytes.Contains(bytesOf(t, src), []byte(secret)) || strings.Contains(src.text, secret) {
 			t.Fatalf("%q reads %q and %q", path, bytesOf(t, src), src.text)
 		}
 	})
@@ -93,7 +93,7 @@ func FuzzConfig(f *testing.F) {
 	}
 	f.Fuzz(func(t *testing.T, text string) {
 		bombs.Within(t, 256*len(text)+1<<20, "a model.yaml", func() {
-			c, refusal := parseConfig(text)
+			c, refusal := parseConfig(text, nil)
 			if refusal != nil {
 				if refusal.Code != protocol.ModelCorrupt || !strings.HasPrefix(refusal.Message, "model.yaml line ") || len(refusal.Message) > 8<<10 {
 					t.Fatal(refusal)

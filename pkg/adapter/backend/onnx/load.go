@@ -183,6 +183,7 @@ func (m *model) prepare(ctx context.Context, src *source, limit int) *protocol.E
 	m.description = *found
 	m.spec.Inputs, m.spec.Outputs = found.Spec.Inputs, found.Spec.Outputs
 	m.spec.BatchSizes, m.spec.AnyBatch, m.spec.Mixes = found.Spec.BatchSizes, found.Spec.AnyBatch, found.Spec.Mixes
+	m.spec.NoBatch, m.spec.Notes = found.Spec.NoBatch, src.notes(m.spec.Path)
 	m.generated = generate(m.spec.Inputs)
 	outcomes := make(chan *protocol.Error, len(m.backend.devices))
 	for _, d := range m.backend.devices {

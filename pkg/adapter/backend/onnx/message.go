@@ -5,6 +5,7 @@ package onnx
 import (
 	"encoding/binary"
 
+	"clockwork/pkg/adapter/tritonconfig"
 	"clockwork/pkg/protocol"
 )
 
@@ -61,10 +62,12 @@ type openTask struct {
 	Weights     []placement
 	Pages       int
 	// Description is what an earlier trial found; nil: find it, by running every batch
-	// size up to Limit. Stated are the shapes of model.yaml.
+	// size up to Limit. Stated are the shapes of model.yaml, Declared is the content of
+	// config.pbtxt, nil without one.
 	Description *description
 	Limit       int
 	Stated      map[string][]int64
+	Declared    *tritonconfig.Config
 	// Warm runs the smallest batch once, since the first run of a session is slow. The first
 	// run of another size is hardly slower: it finds memory that other models have used.
 	Warm bool
@@ -80,10 +83,18 @@ type placement struct {
 }
 
 // description is what a trial found out about a model: all of Spec that depends on the
-// graph, and the inputs' and outputs' element types as ORT numbers them.
+// graph, and for each input and output the element type as ORT numbers it, and the shape that
+// the graph has for what clients know by the spec's: of an item, or without a batch dimension
+// the whole shape.
 type description struct {
-	Spec                    protocol.ModelSpec
-	InputKinds, OutputKinds []int
+	Spec                      protocol.ModelSpec
+	InputKinds, OutputKinds   []int
+	InputShapes, OutputShapes [][]int64
+}
+
+// shape returns the shape of a tensor of the graph for a batch.
+func (d *description) shape(of []int64, batch int) []int64 {
+	return d.Spec.Shape(protocol.TensorSpec{Shape: of}, batch)
 }
 
 type closeTask struct{ Model uint64 }

@@ -11,7 +11,6 @@ import (
 	"io/fs"
 	"math"
 	"os"
-	"path"
 	"slices"
 	"strconv"
 	"strings"
@@ -22,22 +21,20 @@ import (
 	"clockwork/pkg/protocol"
 )
 
-const (
-	modelFile  = "model.onnx"
-	configFile = "model.yaml"
-)
+// modelFile is what a model's file is called, unless a config.pbtxt says otherwise.
+const modelFile = "model.onnx"
 
 // source is a model of the model directory. Its file is read whole, once, unless it is known
 // and nobody needs its bytes.
 type source struct {
+	settings
 	version int
+	others  []int // versions that the policy of a config.pbtxt selects too
 	file    *os.File
 	length  int64   // of the file
 	model   *region // its bytes, nil until they are read
-	config  config
-	text    string // of model.yaml
 	// sum is the sha256 of the model's file, digest protocol.ModelSpec's: of that file and,
-	// after a "-", of what a model.yaml sets. textDigest is what earlier versions of Clockwork
+	// after a "-", of what is set beside it. textDigest is what earlier versions of Clockwork
 	// took for it.
 	sum                [sha256.Size]byte
 	digest, textDigest string
@@ -91,21 +88,26 @@ func readSource(root, where string, pinned pin, maxFile int64, kept *cache) (*so
 		return nil, pathError(where, failure)
 	}
 	defer dir.Close()
+	set := readSettings(dir, name)
 	if version == 0 {
 		version = pinned.version
 	}
 	versions := []int{version}
 	if version == 0 {
-		if versions, refusal = versionsOf(dir, name); refusal != nil {
+		if versions, refusal = set.versions(dir, name); refusal != nil {
 			return nil, refusal
 		}
+	}
+	var others []int
+	if set.config.triton != nil {
+		others = versions[1:]
 	}
 	if pinned.digest == "" {
 		versions = versions[:1]
 	}
 	var found []string
 	for _, version := range versions[:min(maxVersions, len(versions))] {
-		src, refusal := readVersion(dir, name, version, maxFile, kept)
+		src, refusal := set.readVersion(dir, name, version, maxFile, kept)
 		if refusal != nil {
 			return nil, refusal
 		}
@@ -113,53 +115,49 @@ func readSource(root, where string, pinned pin, maxFile int64, kept *cache) (*so
 			src.digest = pinned.digest
 		}
 		if pinned.digest == "" || src.digest == pinned.digest {
+			src.others = others
 			return src, nil
 		}
 		src.close()
-		found = append(found, changed(name, version, src.digest, pinned.digest))
+		found = append(found, src.changed(name, pinned.digest))
 	}
 	return nil, protocol.Errorf(protocol.ModelChanged, "%s", strings.Join(found, "; "))
 }
 
 // changed says which file of a version is no more what was loaded.
-func changed(name string, version int, now, loaded string) string {
-	if protocol.SameFile(now, loaded) {
-		return fmt.Sprintf("%s/%s: %s (%s/%d/%s is the same)", name, configFile, protocol.DigestsDiffer(now, loaded), name, version, modelFile)
+func (s *source) changed(name, loaded string) string {
+	file := s.modelPath(name, s.version)
+	if !protocol.SameFile(s.digest, loaded) {
+		return fmt.Sprintf("%s: %s", file, protocol.DigestsDiffer(s.digest, loaded))
 	}
-	return fmt.Sprintf("%s/%d/%s: %s", name, version, modelFile, protocol.DigestsDiffer(now, loaded))
-}
-
-// modelPath is where the file of a model's version is, below the root.
-func modelPath(name string, version int) string {
-	return path.Join(name, strconv.Itoa(version), modelFile)
+	beside := configFile
+	if s.config.triton != nil {
+		beside = tritonFile + " or " + configFile
+	}
+	return fmt.Sprintf("%s/%s: %s (%s is the same)", name, beside, protocol.DigestsDiffer(s.digest, loaded), file)
 }
 
 // readVersion reads one version of a model.
-func readVersion(dir *os.Root, name string, version int, maxFile int64, kept *cache) (*source, *protocol.Error) {
-	src := &source{version: version}
-	text, mistaken := readConfig(dir, path.Join(name, configFile))
-	if mistaken == nil {
-		src.text = text
-		src.config, mistaken = parseConfig(text)
-	}
+func (set *settings) readVersion(dir *os.Root, name string, version int, maxFile int64, kept *cache) (*source, *protocol.Error) {
+	src := &source{settings: *set, version: version}
 	var refusal *protocol.Error
-	if src.file, src.length, refusal = openFile(dir, modelPath(name, version), maxFile); refusal != nil {
-		return nil, together(mistaken, refusal)
+	if src.file, src.length, refusal = openFile(dir, src.modelPath(name, version), maxFile); refusal != nil {
+		return nil, together(src.mistaken, refusal)
 	}
-	if mistaken != nil {
+	if src.mistaken != nil {
 		refusal = src.inspect()
 	} else {
 		refusal = src.identify(kept)
 	}
-	if mistaken != nil || refusal != nil {
+	if src.mistaken != nil || refusal != nil {
 		src.close()
-		return nil, together(mistaken, refusal)
+		return nil, together(src.mistaken, refusal)
 	}
 	src.digest = hexSum(src.sum[:])
 	if set := src.config.canonical(); set != nil {
 		src.digest += "-" + hexSum(set)
 	}
-	src.textDigest = hexSum(append(src.sum[:], text...))
+	src.textDigest = hexSum(append(src.sum[:], src.text...))
 	return src, nil
 }
 
@@ -228,10 +226,18 @@ func readModel(file io.Reader, size int64) (*region, *protocol.Error) {
 func splitPath(where string) (name string, version int, refusal *protocol.Error) {
 	name, number, found := strings.Cut(where, "/")
 	version, valid := parseVersion(number)
-	if !protocol.ValidName(name) || found && !valid {
-		return "", 0, protocol.Errorf(protocol.InvalidModelPath, "%.80q is not NAME or NAME/VERSION, with a name of [a-z0-9_-] and a number", where)
+	if !validDirectory(name) || found && !valid {
+		return "", 0, protocol.Errorf(protocol.InvalidModelPath, "%.80q is not NAME or NAME/VERSION, with a name of [A-Za-z0-9._-] and a number", where)
 	}
 	return name, version, nil
+}
+
+// validDirectory reports whether a directory can be that of a model: up to protocol.MaxName
+// bytes of [A-Za-z0-9._-], of which the first is no dot. Without a name of its own the model
+// is called protocol.Name of it.
+func validDirectory(name string) bool {
+	plain := strings.ReplaceAll(strings.ToLower(name), ".", "-")
+	return protocol.ValidName(plain) && len(plain) == len(name) && name[0] != '.'
 }
 
 func parseVersion(s string) (version int, valid bool) {
@@ -242,10 +248,10 @@ func parseVersion(s string) (version int, valid bool) {
 	return n, true
 }
 
-// versionsOf returns the versions of a model, the highest first: the folders with a number
-// that hold a model file. A folder that is still being filled is no version yet, and
-// neither is a file with a number for its name.
-func versionsOf(dir *os.Root, name string) ([]int, *protocol.Error) {
+// versions returns the versions of a model that may be taken, the highest first: the folders
+// with a number that hold a model file, as far as the policy selects them. A folder that is
+// still being filled is no version yet, and neither is a file with a number for its name.
+func (set *settings) versions(dir *os.Root, name string) ([]int, *protocol.Error) {
 	folder, err := dir.OpenFile(name, os.O_RDONLY|unix.O_NONBLOCK|unix.O_DIRECTORY, 0)
 	if err != nil {
 		return nil, pathError(name, err)
@@ -261,16 +267,23 @@ func versionsOf(dir *os.Root, name string) ([]int, *protocol.Error) {
 		if !valid {
 			continue
 		}
-		if _, err := dir.Lstat(path.Join(name, entry, modelFile)); errors.Is(err, fs.ErrNotExist) || errors.Is(err, syscall.ENOTDIR) {
+		if _, err := dir.Lstat(set.modelPath(name, n)); errors.Is(err, fs.ErrNotExist) || errors.Is(err, syscall.ENOTDIR) {
 			continue
 		}
 		versions = append(versions, n)
 	}
 	if len(versions) == 0 {
-		return nil, protocol.Errorf(protocol.ModelNotFound, "%s holds no version: expected %s/1/%s", name, name, modelFile)
+		return nil, protocol.Errorf(protocol.ModelNotFound, "%s holds no version: expected %s", name, set.modelPath(name, 1))
 	}
 	slices.SortFunc(versions, func(a, b int) int { return b - a })
-	return versions, nil
+	if set.config.triton == nil {
+		return versions, nil
+	}
+	served := set.config.triton.Versions.Served(versions)
+	if len(served) == 0 {
+		return nil, protocol.Errorf(protocol.ModelNotFound, "version_policy in %s/%s selects none of the versions %v", name, tritonFile, versions)
+	}
+	return served, nil
 }
 
 // maxEntries bounds the entries of a model directory that Models reads.
@@ -291,7 +304,7 @@ func Models(root string) (names []string) {
 	defer folder.Close()
 	entries, _ := folder.Readdirnames(maxEntries) // what was read before an error counts
 	for _, name := range entries {
-		if protocol.ValidName(name) && isModel(dir, name) {
+		if validDirectory(name) && isModel(dir, name) {
 			names = append(names, name)
 		}
 	}
@@ -301,11 +314,12 @@ func Models(root string) (names []string) {
 
 // isModel reports whether the version that a load would take can be opened.
 func isModel(dir *os.Root, name string) bool {
-	versions, refusal := versionsOf(dir, name)
+	set := readSettings(dir, name)
+	versions, refusal := set.versions(dir, name)
 	if refusal != nil {
 		return false
 	}
-	file, size, refusal := openFile(dir, modelPath(name, versions[0]), math.MaxInt64)
+	file, size, refusal := openFile(dir, set.modelPath(name, versions[0]), math.MaxInt64)
 	if refusal != nil {
 		return false
 	}
@@ -335,22 +349,6 @@ func openFile(dir *os.Root, name string, limit int64) (*os.File, int64, *protoco
 	}
 	file.Close()
 	return nil, 0, refusal
-}
-
-func readConfig(dir *os.Root, name string) (string, *protocol.Error) {
-	file, size, refusal := openFile(dir, name, maxConfig)
-	if refusal != nil && refusal.Code == protocol.ModelNotFound {
-		return "", nil
-	}
-	if refusal != nil {
-		return "", refusal
-	}
-	defer file.Close()
-	text := make([]byte, size)
-	if _, err := io.ReadFull(file, text); err != nil {
-		return "", protocol.Errorf(protocol.ModelCorrupt, "read %s: %v", name, err)
-	}
-	return string(text), nil
 }
 
 // pathError distinguishes a missing file (MODEL_NOT_FOUND) from one that may not be

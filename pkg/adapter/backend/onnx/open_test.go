@@ -360,7 +360,8 @@ func TestModelsAreWhatCanBeLoaded(t *testing.T) {
 	root := modelRoot(t)
 	writeModel(t, root, "also", []byte("version 1"), "")
 	writeModel(t, root, ".git", []byte("no name"), "")
-	writeModel(t, root, "Capital", []byte("no name"), "")
+	writeModel(t, root, "Capital.v1", []byte("called capital-v1"), "")
+	writeModel(t, root, "no name", []byte("no name"), "")
 	writeModel(t, root, "empty-file", nil, "")
 	for _, dir := range []string{"empty", "notes/draft", "filling/1", "odd/1/model.onnx"} {
 		if err := os.MkdirAll(filepath.Join(root, dir), 0o700); err != nil {
@@ -373,7 +374,7 @@ func TestModelsAreWhatCanBeLoaded(t *testing.T) {
 	if err := os.Symlink(filepath.Join(root, "../outside"), filepath.Join(root, "link")); err != nil {
 		t.Fatal(err)
 	}
-	if got := Models(root); !slices.Equal(got, []string{"also", "good"}) {
+	if got := Models(root); !slices.Equal(got, []string{"Capital.v1", "also", "good"}) {
 		t.Errorf("models %v", got)
 	}
 	if got := Models(filepath.Join(root, "nowhere")); got != nil {

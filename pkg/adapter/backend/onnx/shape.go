@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strings"
 
+	"clockwork/pkg/adapter/tritonconfig"
 	"clockwork/pkg/protocol"
 )
 
@@ -17,13 +18,14 @@ const maxItem = 256 << 20
 // describe finds the description of a model: its inputs from the session and from
 // model.yaml, its outputs by running every batch size.
 func (m *loaded) describe(t *openTask, resident []uintptr) *protocol.Error {
-	batches, refusal := m.describeInputs(t.Stated, t.Limit)
+	batches, refusal := m.describeInputs(t)
 	if refusal != nil {
 		return refusal
 	}
+	m.session.outputs = servedOutputs(m.session.outputs, t.Declared)
 	m.nameInputs()
 	for _, batch := range batches {
-		if refusal := m.describeOutputs(batch, resident); refusal != nil {
+		if refusal := m.describeOutputs(batch, resident, t.Declared); refusal != nil {
 			return refusal
 		}
 	}
@@ -46,26 +48,30 @@ func unsupported(problems []string) *protocol.Error {
 	return protocol.Errorf(protocol.UnsupportedModel, "%s", listed(problems))
 }
 
-// describeInputs fills the spec's inputs from the session and the shapes in model.yaml,
-// and returns the batch sizes to prepare, up to limit.
-func (m *loaded) describeInputs(stated map[string][]int64, limit int) ([]int, *protocol.Error) {
-	spec := &m.description.Spec
-	var problems []string
-	batches := map[int64]bool{} // of the inputs; 0 is open
+// describeInputs fills the spec's inputs from the session and from what model.yaml and
+// config.pbtxt say, and returns the batch sizes to prepare, up to the limit.
+func (m *loaded) describeInputs(t *openTask) ([]int, *protocol.Error) {
+	d, spec, limit := &m.description, &m.description.Spec, t.Limit
 	ports := m.ownInputs()
+	said := newDeclared(t.Declared, ports, m.session.outputs)
+	spec.NoBatch = said.noBatch
+	problems := said.problems
+	batches := map[int64]bool{} // of the inputs; 0 is open
 	for _, in := range ports {
-		shape, given := stated[in.name]
-		input, wrong := inputSpec(in, shape, given)
+		input, shape, wrong := inputSpec(in, t.Stated, &said)
 		problems = append(problems, wrong...)
 		if len(in.shape) > 0 {
 			batches[max(0, in.shape[0])] = true
 		}
 		if len(wrong) == 0 {
 			spec.Inputs = append(spec.Inputs, input)
-			m.description.InputKinds = append(m.description.InputKinds, in.kind)
+			d.InputKinds, d.InputShapes = append(d.InputKinds, in.kind), append(d.InputShapes, shape)
 		}
 	}
-	problems = append(problems, strangers(stated, ports)...)
+	if spec.NoBatch {
+		clear(batches)
+	}
+	problems = append(problems, strangers(t.Stated, ports)...)
 	if len(batches) > 1 {
 		problems = append(problems, fmt.Sprintf("the inputs have different batch sizes: %v (0 is open)", slices.Sorted(maps.Keys(batches))))
 	}
@@ -89,10 +95,16 @@ func (m *loaded) describeInputs(stated map[string][]int64, limit int) ([]int, *p
 		if over {
 			problems = append(problems, overLimit(fixed, limit))
 		}
-		return nil, unsupported(append(problems, m.doubtfulOutputs(fixed, limit)...))
+		if !spec.NoBatch {
+			problems = append(problems, m.doubtfulOutputs(fixed, limit)...)
+		}
+		return nil, unsupported(problems)
 	}
 	if over {
 		return nil, protocol.Errorf(protocol.ModelTooLarge, "%s", overLimit(fixed, limit))
+	}
+	if spec.NoBatch {
+		return []int{1}, nil
 	}
 	if fixed > 0 {
 		return []int{int(fixed)}, nil
@@ -149,9 +161,9 @@ func (m *loaded) doubtfulOutputs(fixed int64, limit int) (problems []string) {
 // needsBatch is what an output lacks.
 const needsBatch = "the first dimension must be the batch (max_batch: 1 in model.yaml may help)"
 
-// inputSpec returns the spec of an input for one item, and why it cannot be served. stated is
-// the shape in model.yaml.
-func inputSpec(in port, stated []int64, given bool) (spec protocol.TensorSpec, problems []string) {
+// inputSpec returns the spec of an input for one item, the shape that the graph has for it, and
+// why it cannot be served. stated are the shapes in model.yaml.
+func inputSpec(in port, stated map[string][]int64, said *declared) (spec protocol.TensorSpec, shape []int64, problems []string) {
 	spec = protocol.TensorSpec{Name: in.name, Datatype: elementType(in.kind)}
 	problem := func(format string, args ...any) {
 		problems = append(problems, fmt.Sprintf("input %.80q: "+format, append([]any{in.name}, args...)...))
@@ -159,32 +171,37 @@ func inputSpec(in port, stated []int64, given bool) (spec protocol.TensorSpec, p
 	if spec.Datatype == "" {
 		problem("elements of this type cannot be given")
 	}
-	if len(in.shape) == 0 {
+	of := said.inputs[in.name]
+	shape, whole := said.item(in, of)
+	if !whole {
 		problem("it is a scalar; the first dimension must be the batch")
-		return spec, problems
+		return spec, nil, problems
 	}
-	spec.Shape = slices.Clone(in.shape[1:])
-	if given {
-		fits := func(d, stated int64) bool { return d < 0 || d == stated }
-		if !slices.EqualFunc(spec.Shape, stated, fits) {
-			problem("model.yaml says %s an item, the graph %s with the batch", protocol.ShapeString(stated), protocol.ShapeString(in.shape))
-			return spec, problems
+	if given, is := stated[in.name]; is {
+		if !slices.EqualFunc(shape, given, fits) {
+			problem("model.yaml says %s an item, the graph %s%s", protocol.ShapeString(given), protocol.ShapeString(in.shape), said.batchText())
+			return spec, nil, problems
 		}
-		spec.Shape = slices.Clone(stated)
+		shape = slices.Clone(given)
 	}
-	if slices.ContainsFunc(spec.Shape, func(d int64) bool { return d < 1 }) {
+	spec.Shape, problems = said.apply("input", in, of, shape, problems)
+	if len(problems) > 0 {
+		return spec, nil, problems
+	}
+	shape = said.filled(shape, of)
+	if slices.ContainsFunc(shape, func(d int64) bool { return d < 1 }) {
 		problem("the graph leaves its shape open (%s); give the shape of one item in model.yaml, as inputs: {%.80s: [...]}",
 			protocol.ShapeString(in.shape), in.name)
 	} else if n := spec.Bytes(); spec.Datatype != "" && (n < 1 || n > maxItem) {
 		problem("an item of shape %s is larger than %d bytes", protocol.ShapeString(spec.Shape), maxItem)
 	}
-	return spec, problems
+	return spec, shape, problems
 }
 
 // describeOutputs runs a batch, letting ORT choose the outputs' shapes (a model's
 // declared shapes may be wrong), and checks that they are valid and equal for all batch
 // sizes.
-func (m *loaded) describeOutputs(batch int, weights []uintptr) *protocol.Error {
+func (m *loaded) describeOutputs(batch int, weights []uintptr, triton *tritonconfig.Config) *protocol.Error {
 	s, refusal := m.generatedBatch(batch)
 	if refusal != nil {
 		return refusal
@@ -197,7 +214,9 @@ func (m *loaded) describeOutputs(batch int, weights []uintptr) *protocol.Error {
 	if err != nil {
 		return protocol.Errorf(protocol.UnsupportedModel, "the model does not run at batch %d: %v", batch, err)
 	}
+	said := newDeclared(triton, m.ownInputs(), m.session.outputs)
 	var specs []protocol.TensorSpec
+	var shapes [][]int64
 	var problems []string
 	for i, out := range m.session.outputs {
 		kind, shape, err := m.lib.resultShape(made[i])
@@ -205,11 +224,15 @@ func (m *loaded) describeOutputs(batch int, weights []uintptr) *protocol.Error {
 			problems = append(problems, fmt.Sprintf("output %.80q: elements of this type cannot be sent", out.name))
 			continue
 		}
-		if len(shape) == 0 || shape[0] != int64(batch) || slices.Contains(shape, 0) {
+		if !said.noBatch && (len(shape) == 0 || shape[0] != int64(batch)) || slices.Contains(shape, 0) {
 			problems = append(problems, fmt.Sprintf("output %.80q has shape %s at batch %d; %s", out.name, protocol.ShapeString(shape), batch, needsBatch))
 			continue
 		}
-		specs = append(specs, protocol.TensorSpec{Name: out.name, Datatype: kind, Shape: shape[1:]})
+		of, made := said.outputs[out.name], port{name: out.name, kind: out.kind, shape: shape}
+		item, _ := said.item(made, of)
+		spec := protocol.TensorSpec{Name: out.name, Datatype: kind}
+		spec.Shape, problems = said.apply("output", made, of, item, problems)
+		specs, shapes = append(specs, spec), append(shapes, item)
 	}
 	if len(problems) > 0 {
 		return unsupported(problems)
@@ -217,7 +240,7 @@ func (m *loaded) describeOutputs(batch int, weights []uintptr) *protocol.Error {
 	spec := &m.description.Spec
 	if spec.Outputs == nil {
 		spec.Outputs = specs
-		m.description.OutputKinds = kinds(m.session.outputs)
+		m.description.OutputKinds, m.description.OutputShapes = kinds(m.session.outputs), shapes
 	}
 	if !slices.EqualFunc(specs, spec.Outputs, sameSpec) {
 		problems = append(problems, fmt.Sprintf("the outputs %.500v at batch %d differ from %.500v at batch %d", specs, batch, spec.Outputs, protocol.BatchSizes[0]))

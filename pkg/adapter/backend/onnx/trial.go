@@ -17,7 +17,7 @@ import (
 func (m *model) try(ctx context.Context, c config, limit int) (*description, *protocol.Error) {
 	runtime.LockOSThread()
 	defer runtime.UnlockOSThread()
-	p, err := startProcess(&m.backend.options, setup{}, ctx.Done(), func(*process, string) {})
+	p, err := startProcess(&m.backend.options, setup{}, ctx.Done(), func(*process) {}, func(*process, string) {})
 	if ctx.Err() != nil {
 		if err == nil {
 			p.wait()
@@ -38,7 +38,7 @@ func (m *model) try(ctx context.Context, c config, limit int) (*description, *pr
 	answer := make(chan outcome, 1)
 	go func() { // ends with the process
 		t := m.openTask()
-		t.Description, t.Limit, t.Stated = nil, limit, c.inputs
+		t.Description, t.Limit, t.Stated, t.Declared = nil, limit, c.inputs, c.triton
 		found, refusal := p.perform(&p.models, m, task{Open: &t}, m.image.file)
 		answer <- outcome{found, refusal}
 		p.end("the trial is over")
@@ -67,18 +67,20 @@ func (d *description) valid(limit int) bool {
 		return false
 	}
 	s := &d.Spec
-	sizes := func(list []protocol.TensorSpec, kinds []int) bool {
-		if len(list) < 1 || len(list) != len(kinds) {
+	sizes := func(list []protocol.TensorSpec, kinds []int, shapes [][]int64) bool {
+		if len(list) < 1 || len(list) != len(kinds) || len(list) != len(shapes) {
 			return false
 		}
 		for i, t := range list {
-			if n := t.Bytes(); n < 1 || n > maxItem || elementType(kinds[i]) != t.Datatype || len(t.Shape) > maxRank {
+			if n := t.Bytes(); n < 1 || n > maxItem || elementType(kinds[i]) != t.Datatype || len(t.Shape) > maxRank ||
+				len(shapes[i]) > maxRank || protocol.Elements(shapes[i]) != protocol.Elements(t.Shape) {
 				return false
 			}
 		}
 		return true
 	}
 	batches := len(s.BatchSizes) > 0 && slices.IsSorted(s.BatchSizes) && s.BatchSizes[0] > 0 && s.BatchSizes[len(s.BatchSizes)-1] <= limit
-	return batches && sizes(s.Inputs, d.InputKinds) && sizes(s.Outputs, d.OutputKinds) &&
+	return batches && (!s.NoBatch || s.MaxBatch() == 1) &&
+		sizes(s.Inputs, d.InputKinds, d.InputShapes) && sizes(s.Outputs, d.OutputKinds, d.OutputShapes) &&
 		s.ItemBytes() > 0 && s.ItemBytes() <= maxItem && s.OutputBytes() > 0 && s.OutputBytes() <= maxItem
 }
