@@ -33,7 +33,7 @@ func (c *Client) onDenied(err error) {
 	if subject == "" {
 		return
 	}
-	subject = c.subjects.Asked(subject) // the broker names the lane that it is in
+	subject, _ = c.subjects.Asked(subject) // the broker names the lane that it is in
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.refused.Store(true)

@@ -39,12 +39,12 @@ func (s Subjects) LaneMapping() (from, to string) {
 }
 
 // Asked returns the subject on which a client published what arrives on a subject, or is
-// refused there: InferBy for one of a lane.
-func (s Subjects) Asked(subject string) string {
+// refused there: InferBy for one of a lane, and whether it is one.
+func (s Subjects) Asked(subject string) (asked string, inLane bool) {
 	if !s.InLane(subject) {
-		return subject
+		return subject, false
 	}
-	return s.InferBy(s.Inferred(subject))
+	return s.InferBy(s.Inferred(subject)), true
 }
 
 // InLane reports whether the subject of a request is one of a lane.

@@ -331,11 +331,11 @@ func TestATenantStandsInTheSubject(t *testing.T) {
 		}
 	}
 	for _, subject := range []string{s.Infer("m"), s.InferBy("m", "alice"), s.State()} {
-		if got := s.Asked(subject); got != subject {
+		if got, in := s.Asked(subject); got != subject || in {
 			t.Errorf("Asked(%q) = %q", subject, got)
 		}
 	}
-	if got := s.Asked(s.LaneBy("m", "alice")); got != s.InferBy("m", "alice") {
+	if got, in := s.Asked(s.LaneBy("m", "alice")); got != s.InferBy("m", "alice") || !in {
 		t.Errorf("what is asked in a lane is asked on %q", got)
 	}
 }

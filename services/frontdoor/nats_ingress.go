@@ -171,7 +171,10 @@ type natsExchange struct {
 	body   []byte
 }
 
-func (x *natsExchange) Subject() string { return x.ingress.door.bus.Subjects.Asked(x.subject) }
+func (x *natsExchange) Subject() string {
+	asked, _ := x.ingress.door.bus.Subjects.Asked(x.subject)
+	return asked
+}
 
 // Read decodes a message, whose deadline may be in a header.
 func (x *natsExchange) Read(spec *protocol.ModelSpec, known bool, e *frontdoor.Decoded) *protocol.Error {

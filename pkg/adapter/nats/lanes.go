@@ -16,7 +16,7 @@ import (
 
 // Lanes are the connections on which a front door hears requests, apart from those on which
 // it hears its workers and the scheduler: what waits in the broker for one connection waits
-// for all of it. The zero value is none.
+// for all of it.
 type Lanes struct {
 	bus     *Bus
 	conns   []*nats.Conn

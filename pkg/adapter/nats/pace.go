@@ -18,8 +18,6 @@ const (
 	// messageCost is what taking a message costs beside its bytes, in bytes: some ten
 	// microseconds, however small it is, in which a processor reads so much.
 	messageCost = 16 << 10
-	// longestNap bounds a sleep of a reader, which a connection's end does not interrupt.
-	longestNap = 50 * time.Millisecond
 )
 
 // rate is a token bucket of bytes, which may be overdrawn: what a message costs is known once
