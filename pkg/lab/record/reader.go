@@ -52,8 +52,13 @@ func (i *Item) Setup() (s Setup, err error) {
 	return s, err
 }
 
-// EventName returns the name of the event's type.
-func (i *Item) EventName() string { return eventName(i.Event) }
+// EventName returns the name of the event's type, "" without an event.
+func (i *Item) EventName() string {
+	if i.Event == nil {
+		return ""
+	}
+	return eventName(i.Event)
+}
 
 // Reader reads a recording from an untrusted source: invalid data is an error,
 // and a size field alone causes no allocation.
