@@ -78,7 +78,7 @@ func (s *Server) modelReady(_ context.Context, in *oippb.ModelReadyRequest) (*oi
 	if _, refusal := s.oip.Model(in.Name, in.Version); refusal != nil {
 		return nil, refusal
 	}
-	return &oippb.ModelReadyResponse{Ready: s.oip.Unready() == ""}, nil
+	return &oippb.ModelReadyResponse{Ready: s.oip.ModelUnready(in.Name) == ""}, nil
 }
 
 func (s *Server) serverMetadata(context.Context, *oippb.ServerMetadataRequest) (*oippb.ServerMetadataResponse, *protocol.Error) {

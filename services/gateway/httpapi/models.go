@@ -22,8 +22,8 @@ type health struct {
 // health asks after the health of the gateway; model is "" or the one that is asked after.
 func (c *call) health(model string) health {
 	why := c.oip.Unready()
-	if why == "" && model != "" {
-		why = c.oip.Unserved(model)
+	if model != "" {
+		why = c.oip.ModelUnready(model)
 	}
 	return health{Live: true, Ready: why == "", Name: model, Why: why}
 }

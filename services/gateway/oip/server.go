@@ -86,9 +86,11 @@ func (s *Server) Unready() (why string) {
 	return why
 }
 
-// Unserved returns why requests to a model are not served now although others are; "" if they
-// are.
-func (s *Server) Unserved(model string) (why string) {
-	_ = s.Behind(func(d *frontdoor.FrontDoor) { why = d.Unserved(model) }) // without one, Unready says so
+// ModelUnready returns why requests to a model are not served now: none are, or only others.
+func (s *Server) ModelUnready(model string) string {
+	why := s.Unready()
+	if why == "" {
+		_ = s.Behind(func(d *frontdoor.FrontDoor) { why = d.Unserved(model) }) // without one, Unready says so
+	}
 	return why
 }
