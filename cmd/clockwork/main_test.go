@@ -118,7 +118,7 @@ func TestWrongUsageExits2WithAHint(t *testing.T) {
 		{"gateway --gateway-tls-cert main.go", "go together"},
 		{"gateway --gateway-tls-cert main.go --gateway-tls-key main.go", "read certificate main.go"},
 		{"gateway --http off --grpc off", "hears nothing"},
-		{"up --grpc 8001", "no address such as"},
+		{"up --grpc 8001", "HOST:PORT"}, {"up --grpc 127.0.0.1:99999", "no port"},
 		{"gateway --http off --grpc 0.0.0.0:8001", "--open"},
 		{"gateway --grpc-connections 0", "grpc-connections"},
 		{"gateway --http-connections 0", "http-connections"},

@@ -16,6 +16,7 @@ import (
 	"clockwork/pkg/testkit/bustest"
 	"clockwork/pkg/watch"
 	"clockwork/pkg/wire"
+	"clockwork/services/gateway/grpcapi/oippb"
 )
 
 // refuseAll is a scheduler that refuses everything.
@@ -120,6 +121,10 @@ func TestAModelThatIsNotServedIsNotReady(t *testing.T) {
 		})
 		if status, _ := s.get("/v2/models/big/ready"); (status == http.StatusOK) != strings.Contains(c.path, "models") {
 			t.Errorf("%s: another model is %d", c.what, status)
+		}
+		said := &oippb.ModelReadyResponse{}
+		if err := s.call("ModelReady", &oippb.ModelReadyRequest{Name: "a"}, said); err != nil || said.Ready != (c.says == "") {
+			t.Errorf("%s: over gRPC %v, %v", c.what, said, err)
 		}
 	}
 }
