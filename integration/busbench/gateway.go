@@ -215,7 +215,7 @@ type order struct {
 // httpRequest is a whole request with a binary tensor of so many bytes, both ways.
 func httpRequest(model string, bytes int) []byte {
 	head := fmt.Sprintf(`{"parameters":{"slo_ms":10000,"binary_data_output":true},"inputs":[{"name":"input","datatype":"FP32","shape":[1,%d],"parameters":{"binary_data_size":%d}}]}`, bytes/4, bytes)
-	request := fmt.Appendf(nil, "POST /v2/models/%s/infer HTTP/1.1\r\nHost: gateway\r\n%s: %d\r\nContent-Length: %d\r\n\r\n%s", model, wire.HeaderLength, len(head), len(head)+bytes, head)
+	request := fmt.Appendf(nil, "POST /v2/models/%s/infer HTTP/1.1\r\nHost: localhost\r\n%s: %d\r\nContent-Length: %d\r\n\r\n%s", model, wire.HeaderLength, len(head), len(head)+bytes, head)
 	return append(request, make([]byte, bytes)...)
 }
 
