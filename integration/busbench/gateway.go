@@ -43,7 +43,7 @@ func benchGateway(o options) error {
 		return errors.New("-gateway needs -binary: the stack runs in a process of its own")
 	}
 	fmt.Printf("clockwork up, medians of %d rounds of %v\n\n", o.rounds, o.length)
-	fmt.Println("| ingress | payload | NATS req/s | req/s | ratio | NATS CPU us | CPU us | rate | NATS p50/p99 us | p50/p99 us | p50 above NATS us |")
+	fmt.Println("| | payload | NATS req/s | req/s | ratio | NATS CPU us | CPU us | rate | NATS p50/p99 us | p50/p99 us | p50 more |")
 	fmt.Println("|---|---|---|---|---|---|---|---|---|---|---|")
 	for _, name := range []string{"http"} {
 		for _, s := range gatewaySizes {
