@@ -43,7 +43,7 @@ func benchGateway(o options) error {
 		return errors.New("-gateway needs -binary: the stack runs in a process of its own")
 	}
 	fmt.Printf("clockwork up, medians of %d rounds of %v\n\n", o.rounds, o.length)
-	fmt.Println("| ingress | payload | NATS req/s | req/s | ratio | NATS CPU us | CPU us | rate | NATS p50/p99 us | p50/p99 us | p50 above NATS us |")
+	fmt.Println("| | payload | NATS req/s | req/s | ratio | NATS CPU us | CPU us | rate | NATS p50/p99 us | p50/p99 us | p50 more |")
 	fmt.Println("|---|---|---|---|---|---|---|---|---|---|---|")
 	for _, name := range []string{"http"} {
 		for _, s := range gatewaySizes {
@@ -215,7 +215,7 @@ type order struct {
 // httpRequest is a whole request with a binary tensor of so many bytes, both ways.
 func httpRequest(model string, bytes int) []byte {
 	head := fmt.Sprintf(`{"parameters":{"slo_ms":10000,"binary_data_output":true},"inputs":[{"name":"input","datatype":"FP32","shape":[1,%d],"parameters":{"binary_data_size":%d}}]}`, bytes/4, bytes)
-	request := fmt.Appendf(nil, "POST /v2/models/%s/infer HTTP/1.1\r\nHost: gateway\r\n%s: %d\r\nContent-Length: %d\r\n\r\n%s", model, wire.HeaderLength, len(head), len(head)+bytes, head)
+	request := fmt.Appendf(nil, "POST /v2/models/%s/infer HTTP/1.1\r\nHost: localhost\r\n%s: %d\r\nContent-Length: %d\r\n\r\n%s", model, wire.HeaderLength, len(head), len(head)+bytes, head)
 	return append(request, make([]byte, bytes)...)
 }
 

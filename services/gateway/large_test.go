@@ -13,7 +13,7 @@ import (
 )
 
 // TestALargeBodyOnALargerBroker: where the broker carries it, a tensor of 40 MB goes in and comes
-// out over HTTP, and gRPC says as HTTP does what it takes.
+// out over HTTP. More is refused with what the broker carries.
 func TestALargeBodyOnALargerBroker(t *testing.T) {
 	const size = 40 << 20
 	srv, err := bus.StartServer(bus.ServerConfig{Host: "127.0.0.1", Port: -1, DataDir: t.TempDir(), MaxPayload: 64 << 20})

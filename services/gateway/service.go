@@ -52,16 +52,16 @@ func (s *Service) Run(ctx context.Context) error {
 	defer in.stop()
 	b, err := bus.Open(ctx, s.broker)
 	if err != nil {
-		return err
+		return unlessStopped(ctx, err)
 	}
 	defer b.Close()
 	state, err := b.OpenState(ctx)
 	if err != nil {
-		return err
+		return unlessStopped(ctx, err)
 	}
 	door := frontdoor.New(s.config.Config, b, state, nil) // the startup buffer is for clients on the broker
 	if err := door.Start(ctx); err != nil {
-		return err
+		return unlessStopped(ctx, err)
 	}
 	server.Open(door)
 	started()
@@ -74,5 +74,13 @@ func (s *Service) Run(ctx context.Context) error {
 	server.Close()
 	door.Stop()
 	in.stop() // the answers are written first, and then the broker is left
+	return err
+}
+
+// unlessStopped returns why the gateway did not start, nil if it was told to stop before it had.
+func unlessStopped(ctx context.Context, err error) error {
+	if ctx.Err() != nil {
+		return nil
+	}
 	return err
 }
