@@ -114,7 +114,7 @@ func TestMessagesThatDoNotCome(t *testing.T) {
 
 // TestMessagesThatAreReadAreBounded, all together: the connection that goes beyond ends.
 func TestMessagesThatAreReadAreBounded(t *testing.T) {
-	s := serving(t, func(c *Config) { c.ReadingBytes = 100 << 10 })
+	s := serving(t, func(c *Config) { c.ReadingBytes, c.GRPC.MessageTime = 100<<10, time.Hour }) // it ends for no other reason
 	f := s.dialFrames()
 	for id := uint32(1); id < 21; id += 2 {
 		f.begin(id, "ModelInfer")
