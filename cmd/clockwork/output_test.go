@@ -89,7 +89,7 @@ func TestVariablesOfOtherCommandsBreakNone(t *testing.T) {
 			}
 		}
 	}
-	arguments := map[string][]string{"load": {"x"}, "infer": {"m"}, "keys": {"x"}, "replay": {"main.go"}, "chaos": {"kill", "worker"}, "profiles": {"export", "x"}, "check-model": {"x", "x"}, "execute-models": {"x"}}
+	arguments := map[string][]string{"load": {"x"}, "infer": {"m"}, "keys": {"x"}, "replay": {"main.go"}, "chaos": {"kill", "worker"}, "profiles": {"export", "x"}, "token": {"t", "f"}, "check-model": {"x", "x"}, "execute-models": {"x"}}
 	for _, node := range parser.Model.Children {
 		for name := range variables {
 			t.Setenv(name, "\x01 no value of anything")
