@@ -82,7 +82,8 @@ func TestWhoGoesAwayLeavesTheQueue(t *testing.T) {
 	const enough = 20
 	for end := time.Now().Add(patience); seen.refused.Load() < enough; {
 		if time.Now().After(end) {
-			t.Fatalf("%d of %d withdrawn requests left the queue, %d of %d others failed", seen.refused.Load(), seen.told.Load(), otherwise.Load(), answered.Load())
+			t.Errorf("%d of %d withdrawn requests left the queue, %d of %d others failed", seen.refused.Load(), seen.told.Load(), otherwise.Load(), answered.Load())
+			break
 		}
 		sendAndLeave(t, strings.TrimPrefix(url, "http://"))
 	}
@@ -121,7 +122,7 @@ func sendAndLeave(t *testing.T, address string) {
 		t.Fatal(err)
 	}
 	const body = `{"parameters":{"slo_ms":60000}}`
-	_, err = io.WriteString(c, "POST /v2/models/resnet18_v2/infer HTTP/1.1\r\nHost: x\r\nContent-Length: 31\r\n\r\n"+body)
+	_, err = io.WriteString(c, "POST /v2/models/resnet18_v2/infer HTTP/1.1\r\nHost: localhost\r\nContent-Length: 31\r\n\r\n"+body)
 	if err != nil || len(body) != 31 {
 		t.Fatal(err, len(body))
 	}

@@ -124,7 +124,7 @@ var (
 var bounds = map[string]bound{
 	"Event": name, "Event.Path": {4096, true}, "Event.Message": words, "Event.Code": {n: code},
 	"LoadReply.Models": {n: 1}, "LoadReply.Models[]": name, "LoadReply.Changed": {n: protocol.MaxWorkerErrors}, "LoadReply.BatchSizes": {n: len(protocol.BatchSizes)},
-	"LoadReply.Warnings": {n: 2}, "LoadReply.Warnings[]": reason, "LoadReply.Inputs": {}, "LoadReply.Outputs": {},
+	"LoadReply.Notes": {n: 12}, "LoadReply.Notes[]": short, "LoadReply.Warnings": {n: 2}, "LoadReply.Warnings[]": reason, "LoadReply.Inputs": {}, "LoadReply.Outputs": {},
 	"Error": name, "Error.Code": {n: code}, "Error.Message": words, "Error.Workers": {n: protocol.MaxWorkerErrors},
 	"WorkerError": name, "WorkerError.Code": {n: code}, "WorkerError.Message": short,
 	"ModelState.Profile": {}, "ModelState.Quarantined": words, "ModelState.Lacking": {n: protocol.MaxWorkerErrors},

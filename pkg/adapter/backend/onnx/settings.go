@@ -59,7 +59,10 @@ func (s *source) notes(where string) (list []string) {
 		list = append(list, tritonFile+" "+n)
 	}
 	if len(s.others) > 0 {
-		list = append(list, fmt.Sprintf("%s version_policy selects the versions %v too: clockwork load %s/%d --name NAME serves one beside this", tritonFile, s.others, where, s.others[0]))
+		list = append(list, fmt.Sprintf("%s version_policy selects the versions %v too: clockwork load %s/%d --name NAME serves one beside this", tritonFile, s.others[:min(8, len(s.others))], where, s.others[0]))
+	}
+	for i := range list {
+		list[i] = protocol.ShortText(list[i], protocol.MaxWorkerText)
 	}
 	return list
 }
