@@ -37,6 +37,9 @@ func (w *world) planSets() {
 			s.absent[m.Name] = true
 		}
 	}
+	if s.dice.IntN(2) == 0 { // before any worker has joined
+		w.after(between(s.dice, 0, 20*time.Millisecond), w.switchSet)
+	}
 	for at := time.Duration(0); ; {
 		at += between(s.dice, time.Millisecond, 600*time.Millisecond)
 		if at > busyFor {

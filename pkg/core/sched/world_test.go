@@ -198,7 +198,7 @@ func runWorld(t *testing.T, policy string, seed uint64) *world {
 	w := &world{
 		t: t, policy: policy, seed: seed, config: Defaults(), wake: protocol.Never, healthy: seed%5 == 0,
 		setup: dice(1), arrivals: dice(2), faulty: dice(3), network: dice(4), worker: dice(5), crowd: dice(6), poison: dice(7), inputs: dice(8), leave: dice(9), copies: map[string]bool{},
-		ways:  plainWays{dice: dice(11), known: map[wayKey]*plainWay{}, claimed: map[protocol.RequestID]protocol.Time{}},
+		ways:  plainWays{dice: dice(10), known: map[wayKey]*plainWay{}, claimed: map[protocol.RequestID]protocol.Time{}},
 		blame: newBlameBooks(), sets: newModelSets(seed),
 		requests: map[protocol.RequestID]*asked{}, open: map[protocol.ActionID]protocol.Action{},
 		openAt: map[protocol.ActionID]string{}, sentAt: map[protocol.ActionID]protocol.Time{}, resultTakes: map[protocol.ActionID]time.Duration{},
