@@ -131,6 +131,7 @@ var faults = []planted.Fault{
 	{"doubt forgotten", "workers.go", "			a.unknown = append(a.unknown, unknownCopy{g.id, r.model})\n", ""},
 
 	// Sets of models.
+	{"a copy counts on a GPU that cannot hold it", "transfer.go", "		if p.capable(r.gpu, m) {\n", "		if !r.gpu.down {\n"},
 	{"what waits outlives its model", "set.go", "	for m.head != nil {\n", "	for false {\n"},
 	{"what fails later outlives its model", "result.go", "	case r.model.retired:\n", "	case false:\n"},
 	{"a retired model is unknown", "set.go", "	c.retired[m.spec.Name] = m\n", ""},

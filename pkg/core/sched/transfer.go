@@ -61,11 +61,12 @@ func (p *clockworkPolicy) retryWaiting() {
 	p.waitingForSlot = p.waitingForSlot[:0]
 }
 
-// fullyReplicated reports whether every GPU that can hold the model has or gets a copy.
+// fullyReplicated reports whether every GPU that can hold the model has or gets a copy. A copy
+// may be left on a GPU that cannot: one that is down, or whose worker has the model no more.
 func (p *clockworkPolicy) fullyReplicated(m *model) bool {
 	copies := 0
 	for _, r := range m.replicas {
-		if !r.gpu.down {
+		if p.capable(r.gpu, m) {
 			copies++
 		}
 	}
