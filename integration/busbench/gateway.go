@@ -35,7 +35,7 @@ var gatewaySizes = []size{
 }
 
 // ingresses are what clients may speak besides NATS.
-var ingresses = map[string]func(s size, host string, models []string, x *side) error{"http": openHTTP}
+var ingresses = map[string]func(s size, up *upStack, models []string, x *side) error{"http": openHTTP, "grpc": openGRPC}
 
 // benchGateway prints a row for each ingress and size.
 func benchGateway(o options) error {
@@ -45,7 +45,7 @@ func benchGateway(o options) error {
 	fmt.Printf("clockwork up, medians of %d rounds of %v\n\n", o.rounds, o.length)
 	fmt.Println("| | payload | NATS req/s | req/s | ratio | NATS CPU us | CPU us | rate | NATS p50/p99 us | p50/p99 us | p50 more |")
 	fmt.Println("|---|---|---|---|---|---|---|---|---|---|---|")
-	for _, name := range []string{"http"} {
+	for _, name := range []string{"http", "grpc"} {
 		for _, s := range gatewaySizes {
 			if !strings.Contains(name+" "+s.name, o.only) {
 				continue
@@ -80,7 +80,7 @@ func compareIngress(o options, name string, s size) (string, error) {
 	if err := awaitReady(up.http, overNATS.models[0]); err != nil {
 		return "", err
 	}
-	if err := ingresses[name](s, up.http, overNATS.models, other); err != nil {
+	if err := ingresses[name](s, up, overNATS.models, other); err != nil {
 		return "", err
 	}
 	sides := []*side{overNATS, other}
@@ -117,9 +117,9 @@ func compareIngress(o options, name string, s size) (string, error) {
 
 // upStack is a stack in a process, and where clients reach it.
 type upStack struct {
-	nats, http string
-	process    *exec.Cmd
-	stop       func()
+	nats, http, grpc string
+	process          *exec.Cmd
+	stop             func()
 }
 
 // processorTime is what the stack and this process have used.
@@ -151,10 +151,14 @@ func startUp(o options) (*upStack, error) {
 	if err != nil {
 		return nil, err
 	}
-	cmd := exec.Command(o.binary, "up", "--listen", broker, "--http", web, "--grpc", "off", "--policy", "simple", "--gpus", strconv.Itoa(gpus),
+	calls, err := chaos.FreeAddress()
+	if err != nil {
+		return nil, err
+	}
+	cmd := exec.Command(o.binary, "up", "--listen", broker, "--http", web, "--grpc", calls, "--policy", "simple", "--gpus", strconv.Itoa(gpus),
 		"--load-idle", loadIdle.String(), "--log-level", "error")
 	stop, err := startProcess(cmd, "Clockwork is up")
-	return &upStack{nats: "nats://" + broker, http: web, process: cmd, stop: stop}, err
+	return &upStack{nats: "nats://" + broker, http: web, grpc: calls, process: cmd, stop: stop}, err
 }
 
 // awaitReady waits until a model is served over HTTP.
@@ -176,7 +180,7 @@ func awaitReady(host, model string) error {
 }
 
 // openHTTP opens as many connections as requests are outstanding; each has one at a time.
-func openHTTP(s size, host string, models []string, x *side) error {
+func openHTTP(s size, up *upStack, models []string, x *side) error {
 	x.began, x.done, x.subjects = time.Now(), make(chan int, slots), models
 	queue := make(chan order, slots)
 	x.stops = append(x.stops, func() { close(queue) })
@@ -186,7 +190,7 @@ func openHTTP(s size, host string, models []string, x *side) error {
 		requests[model] = httpRequest(model, s.bytes)
 	}
 	for range s.outstanding {
-		c, err := net.Dial("tcp", host)
+		c, err := net.Dial("tcp", up.http)
 		if err != nil {
 			return err
 		}

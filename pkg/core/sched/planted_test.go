@@ -160,11 +160,11 @@ var faults = []planted.Fault{
 // TestPlantedPlaces: make lint asks, so that a change of the code takes its faults along.
 func TestPlantedPlaces(t *testing.T) { planted.Places(t, faults) }
 
-// TestPlantedBugs has the worlds look for each fault: those of the term for what is
-// the term's.
+// TestPlantedBugs has the worlds look for each fault, those of the term for what is the term's;
+// and the scripts, for what only a few worlds come across.
 func TestPlantedBugs(t *testing.T) {
 	ofCore, ofTerm, ofInputs := split(faults)
-	planted.Find(t, ofCore, "-test.run", "TestWorld/(clockwork|simple)", "-patient", "4s")
+	planted.Find(t, ofCore, "-test.run", "TestScripts|TestWorld/(clockwork|simple)", "-patient", "4s")
 	planted.Find(t, ofTerm, "-test.run", "TestTermWorld")
 	planted.Find(t, ofInputs, "-test.run", "TestInputsOnTheirWay")
 }
