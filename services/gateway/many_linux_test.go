@@ -136,7 +136,11 @@ func TestIdleConnectionsTakeLittle(t *testing.T) {
 	}
 	each := (memory() - before) / int64(n)
 	t.Logf("%d idle connections, %d bytes each, the clients' side included", n, each)
-	if each > 20_000 {
+	most := int64(20_000)
+	if testing.Short() { // as under the race detector, which takes memory of its own
+		most *= 2
+	}
+	if each > most {
 		t.Errorf("an idle connection takes %d bytes", each)
 	}
 	for _, c := range conns[:10] {

@@ -17,6 +17,7 @@ import (
 // modelInfer takes a request and answers it.
 func (s *Server) modelInfer(stream grpc.ServerStream) error {
 	var end error
+	uncompressed(stream)
 	x := s.newExchange(stream)
 	x.refuse = func(refusal *protocol.Error) { end = refuse(stream, refusal) }
 	x.respond = func(a *answer) { end = stream.SendMsg(a) }
@@ -43,10 +44,15 @@ type exchange struct {
 	respond func(*answer)
 }
 
+// uncompressed has the answers of a call not compressed: floats gain nothing. It is called
+// before any is sent.
+func uncompressed(stream grpc.ServerStream) {
+	_ = grpc.SetSendCompressor(stream.Context(), encoding.Identity) // it fails for what is no call
+}
+
 func (s *Server) newExchange(stream grpc.ServerStream) *exchange {
 	ctx := stream.Context()
 	header, _ := metadata.FromIncomingContext(ctx)
-	_ = grpc.SetSendCompressor(ctx, encoding.Identity) // floats gain nothing
 	return &exchange{Infer: s.oip.NewInfer(), of: s, ctx: ctx, header: header, conn: connOf(ctx)}
 }
 

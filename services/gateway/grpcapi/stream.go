@@ -13,6 +13,7 @@ import (
 
 // modelStreamInfer answers each request of a stream as it ends; their ids pair them.
 func (s *Server) modelStreamInfer(stream grpc.ServerStream) error {
+	uncompressed(stream)
 	c := &inferStream{of: s, stream: stream, slots: make(chan struct{}, s.config.StreamInFlight)}
 	received := make(chan error, 1)
 	go func() { received <- c.receive() }()
