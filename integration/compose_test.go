@@ -177,7 +177,11 @@ func (c *compose) endings(since time.Time) map[string]int {
 		"--filter", "label=com.docker.compose.project="+c.project, "--filter", "event=die",
 		"--format", `{{index .Actor.Attributes "com.docker.compose.service"}} {{.Actor.Attributes.exitCode}}`)
 	for line := range strings.Lines(out) {
-		ended["exit code "+strings.Fields(line)[1]]++
+		service, code := strings.Fields(line)[0], strings.Fields(line)[1]
+		if code != "0" { // who it was
+			code += " of " + service
+		}
+		ended["exit code "+code]++
 	}
 	return ended
 }
@@ -331,8 +335,12 @@ func TestComposeScalesUnderLoad(t *testing.T) {
 
 	since = time.Now()
 	running := c.running()
-	c.timed("down -v", func() { c.compose("down", "-v", "--timeout", "20") })
+	c.timed("stop", func() { c.compose("stop", "--timeout", "20") })
 	c.ended(since, len(running))
+	if t.Failed() {
+		t.Log(c.compose("logs", "--no-color", "--tail", "60")) // down removes them
+	}
+	c.timed("down -v", func() { c.compose("down", "-v", "--timeout", "20") })
 	if left := c.run("docker", "ps", "-aq", "--filter", "label=com.docker.compose.project="+c.project) +
 		c.run("docker", "volume", "ls", "-q", "--filter", "label=com.docker.compose.project="+c.project); left != "" {
 		t.Errorf("left behind:\n%s", left)

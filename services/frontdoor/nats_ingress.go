@@ -67,9 +67,11 @@ func (n *natsIngress) drain() {
 	drained := make(chan struct{}, len(n.lines))
 	for _, l := range n.lines {
 		l.taking.SetClosedHandler(func(string) { drained <- struct{}{} })
-		if l.taking.Drain() != nil {
-			drained <- struct{}{} // the broker is unreachable, and so are the requests
-		}
+		go func() { // a connection that looks for its broker takes seconds to answer
+			if l.taking.Drain() != nil {
+				drained <- struct{}{} // the broker is unreachable, and so are the requests
+			}
+		}()
 	}
 	end := time.After(drainWait)
 	for range n.lines {

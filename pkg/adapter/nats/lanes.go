@@ -166,12 +166,15 @@ func (l *Lane) Subscribe(b *Bus, group string, handle nats.MsgHandler) (*nats.Su
 	return sub, l.conn.Flush() // the broker has the subscription now
 }
 
-// Close closes the connections, on which nothing is sent.
+// Close closes the connections, on which nothing is sent, all at once: one that looks for a
+// broker that is gone closes only when that has failed, after seconds.
 func (l *Lanes) Close() {
+	var closing sync.WaitGroup
 	for _, nc := range l.conns {
 		if nc != nil {
-			nc.Close()
+			closing.Go(nc.Close)
 		}
 	}
+	closing.Wait()
 	l.closed.Wait()
 }
