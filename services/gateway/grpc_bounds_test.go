@@ -58,12 +58,18 @@ func (f *frames) did(_ int, err error) {
 // begin opens a call.
 func (f *frames) begin(id uint32, method string) {
 	f.t.Helper()
+	f.must(f.open(id, method))
+}
+
+// open is begin on a connection that may have ended.
+func (f *frames) open(id uint32, method string) error {
+	f.t.Helper()
 	var block bytes.Buffer
 	enc := hpack.NewEncoder(&block)
 	for _, h := range [][2]string{{":method", "POST"}, {":scheme", "http"}, {":path", inference + method}, {":authority", "x"}, {"content-type", "application/grpc"}, {"te", "trailers"}} {
 		f.must(enc.WriteField(hpack.HeaderField{Name: h[0], Value: h[1]}))
 	}
-	f.must(f.WriteHeaders(http2.HeadersFrameParam{StreamID: id, BlockFragment: block.Bytes(), EndHeaders: true}))
+	return f.WriteHeaders(http2.HeadersFrameParam{StreamID: id, BlockFragment: block.Bytes(), EndHeaders: true})
 }
 
 // part sends the first bytes of a message that is said to be longer.
@@ -116,9 +122,9 @@ func TestMessagesThatDoNotCome(t *testing.T) {
 func TestMessagesThatAreReadAreBounded(t *testing.T) {
 	s := serving(t, func(c *Config) { c.ReadingBytes, c.GRPC.MessageTime = 100<<10, time.Hour }) // it ends for no other reason
 	f := s.dialFrames()
-	for id := uint32(1); id < 21; id += 2 {
-		f.begin(id, "ModelInfer")
-		_ = f.WriteData(id, false, append(binary.BigEndian.AppendUint32([]byte{0}, 500_000), make([]byte, 15_000)...)) // it may have ended already
+	for id := uint32(1); id < 21; id += 2 { // it may have ended before the last of them
+		_ = f.open(id, "ModelInfer")
+		_ = f.WriteData(id, false, append(binary.BigEndian.AppendUint32([]byte{0}, 500_000), make([]byte, 15_000)...))
 	}
 	f.ends("more than may be held")
 	for range 20 { // what was held is given back
