@@ -27,36 +27,45 @@ type call struct {
 type route struct {
 	method, path string
 	answer       func(*call)
+	parts        []string // of path
 }
 
-var routes = []route{
-	{http.MethodGet, "", pageFile("index.html")},
-	{http.MethodGet, "/page/style.css", pageFile("style.css")},
-	{http.MethodGet, "/page/icon.svg", pageFile("icon.svg")},
-	{http.MethodGet, "/page/script.js", pageFile("script.js")},
-	{http.MethodGet, "/page/answer.js", pageFile("answer.js")},
-	{http.MethodGet, "/page/api.js", pageFile("api.js")},
-	{http.MethodGet, "/page/dom.js", pageFile("dom.js")},
-	{http.MethodGet, "/page/tensor.js", pageFile("tensor.js")},
-	{http.MethodGet, "/page/models", (*call).pageModels},
-	{http.MethodGet, "/page/live", (*call).pageLive},
-	{http.MethodGet, "/v2", (*call).metadata},
-	{http.MethodGet, "/v2/health/live", (*call).live},
-	{http.MethodGet, "/v2/health/ready", (*call).readiness},
-	{http.MethodGet, "/v2/models/stats", (*call).modelStatistics},
-	{http.MethodGet, "/v2/models/{}", (*call).modelMetadata},
-	{http.MethodGet, "/v2/models/{}/ready", (*call).modelReady},
-	{http.MethodGet, "/v2/models/{}/config", (*call).modelConfig},
-	{http.MethodGet, "/v2/models/{}/stats", (*call).modelStatistics},
-	{http.MethodPost, "/v2/models/{}/infer", (*call).infer},
-	{http.MethodPost, "/v2/repository/index", (*call).repositoryIndex},
-	{http.MethodPost, "/v2/repository/models/{}/load", (*call).repositoryLoad},
-	{http.MethodPost, "/v2/repository/models/{}/unload", (*call).repositoryUnload},
-	{http.MethodGet, "/v2/models/{}/versions/{N}", (*call).modelMetadata},
-	{http.MethodGet, "/v2/models/{}/versions/{N}/ready", (*call).modelReady},
-	{http.MethodGet, "/v2/models/{}/versions/{N}/config", (*call).modelConfig},
-	{http.MethodGet, "/v2/models/{}/versions/{N}/stats", (*call).modelStatistics},
-	{http.MethodPost, "/v2/models/{}/versions/{N}/infer", (*call).infer},
+var routes = split([]route{
+	{method: http.MethodGet, path: "", answer: pageFile("index.html")},
+	{method: http.MethodGet, path: "/page/style.css", answer: pageFile("style.css")},
+	{method: http.MethodGet, path: "/page/icon.svg", answer: pageFile("icon.svg")},
+	{method: http.MethodGet, path: "/page/script.js", answer: pageFile("script.js")},
+	{method: http.MethodGet, path: "/page/answer.js", answer: pageFile("answer.js")},
+	{method: http.MethodGet, path: "/page/api.js", answer: pageFile("api.js")},
+	{method: http.MethodGet, path: "/page/dom.js", answer: pageFile("dom.js")},
+	{method: http.MethodGet, path: "/page/tensor.js", answer: pageFile("tensor.js")},
+	{method: http.MethodGet, path: "/page/models", answer: (*call).pageModels},
+	{method: http.MethodGet, path: "/page/live", answer: (*call).pageLive},
+	{method: http.MethodGet, path: "/v2", answer: (*call).metadata},
+	{method: http.MethodGet, path: "/v2/health/live", answer: (*call).live},
+	{method: http.MethodGet, path: "/v2/health/ready", answer: (*call).readiness},
+	{method: http.MethodGet, path: "/v2/models/stats", answer: (*call).modelStatistics},
+	{method: http.MethodGet, path: "/v2/models/{}", answer: (*call).modelMetadata},
+	{method: http.MethodGet, path: "/v2/models/{}/ready", answer: (*call).modelReady},
+	{method: http.MethodGet, path: "/v2/models/{}/config", answer: (*call).modelConfig},
+	{method: http.MethodGet, path: "/v2/models/{}/stats", answer: (*call).modelStatistics},
+	{method: http.MethodPost, path: "/v2/models/{}/infer", answer: (*call).infer},
+	{method: http.MethodPost, path: "/v2/repository/index", answer: (*call).repositoryIndex},
+	{method: http.MethodPost, path: "/v2/repository/models/{}/load", answer: (*call).repositoryLoad},
+	{method: http.MethodPost, path: "/v2/repository/models/{}/unload", answer: (*call).repositoryUnload},
+	{method: http.MethodGet, path: "/v2/models/{}/versions/{N}", answer: (*call).modelMetadata},
+	{method: http.MethodGet, path: "/v2/models/{}/versions/{N}/ready", answer: (*call).modelReady},
+	{method: http.MethodGet, path: "/v2/models/{}/versions/{N}/config", answer: (*call).modelConfig},
+	{method: http.MethodGet, path: "/v2/models/{}/versions/{N}/stats", answer: (*call).modelStatistics},
+	{method: http.MethodPost, path: "/v2/models/{}/versions/{N}/infer", answer: (*call).infer},
+})
+
+// split gives the routes their parts, once for all requests.
+func split(routes []route) []route {
+	for i := range routes {
+		routes[i].parts = strings.Split(routes[i].path, "/")
+	}
+	return routes
 }
 
 // ServeHTTP finds the route of a request.
@@ -80,7 +89,7 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 	allowed := ""
 	for _, of := range routes {
-		if !c.matches(of.path, path) {
+		if !c.matches(of.parts, path) {
 			continue
 		}
 		if of.method == r.Method || of.method == http.MethodGet && r.Method == http.MethodHead {
@@ -114,12 +123,11 @@ func fatal() {
 }
 
 // matches reports whether a path is a route's, and notes what stands for the names.
-func (c *call) matches(route string, path []string) bool {
-	parts := strings.Split(route, "/")
-	if len(parts) != len(path) {
+func (c *call) matches(route, path []string) bool {
+	if len(route) != len(path) {
 		return false
 	}
-	for i, part := range parts {
+	for i, part := range route {
 		switch part {
 		case "{}":
 			c.model = unescaped(path[i])
