@@ -118,6 +118,13 @@ func (d *FrontDoor) Model(name string) (protocol.ModelSpec, *protocol.Error) {
 	return d.core.Model(name)
 }
 
+// ModelNames returns the names of the models that are served, or are about to be, in no order.
+func (d *FrontDoor) ModelNames() []string {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return d.core.ModelNames()
+}
+
 // Stage returns the stack's stage as last seen.
 func (d *FrontDoor) Stage() protocol.Stage { return d.snapshot().Stage }
 

@@ -8,13 +8,6 @@ import (
 	"clockwork/pkg/watch/livestats"
 )
 
-// ModelNames returns the names of the models that are served, or are about to be, in no order.
-func (d *FrontDoor) ModelNames() []string {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	return d.core.ModelNames()
-}
-
 // Capacity is what the active scheduler says that it has.
 func (d *FrontDoor) Capacity() protocol.Capacity { return d.snapshot().Capacity }
 

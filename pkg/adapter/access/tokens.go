@@ -67,14 +67,21 @@ func readLine(fields []string) (hash [sha256.Size]byte, err error) {
 	if len(fields) != 2 {
 		return hash, fmt.Errorf("expected a tenant and %sHEX", hashed)
 	}
-	if !protocol.ValidName(fields[0]) || protocol.IsRole(fields[0]) {
-		return hash, fmt.Errorf("%.80q is no tenant's name: 1 to %d of a-z, 0-9, _ and -, and no role's", fields[0], protocol.MaxName)
+	if err := checkTenant(fields[0]); err != nil {
+		return hash, err
 	}
 	text, is := strings.CutPrefix(fields[1], hashed)
 	if n, err := hex.Decode(hash[:], []byte(text[:min(len(text), 2*len(hash))])); !is || err != nil || n != len(hash) || len(text) != 2*len(hash) {
 		return hash, fmt.Errorf("expected %s and %d hexadecimal digits, not the token itself", hashed, 2*len(hash))
 	}
 	return hash, nil
+}
+
+func checkTenant(name string) error {
+	if !protocol.ValidName(name) || protocol.IsRole(name) {
+		return fmt.Errorf("%.80q is no tenant's name: 1 to %d of a-z, 0-9, _ and -, and no role's", name, protocol.MaxName)
+	}
+	return nil
 }
 
 func (t *tokens) digest(hash [sha256.Size]byte) (d digest) {
@@ -92,8 +99,8 @@ func (t *tokens) find(token string) (tenant string, known bool) {
 
 // NewToken makes a token of a tenant, and the line of the file that stands for it.
 func NewToken(tenant string) (token, line string, err error) {
-	if !protocol.ValidName(tenant) || protocol.IsRole(tenant) {
-		return "", "", fmt.Errorf("%.80q is no tenant's name: 1 to %d of a-z, 0-9, _ and -, and no role's", tenant, protocol.MaxName)
+	if err := checkTenant(tenant); err != nil {
+		return "", "", err
 	}
 	var random [32]byte
 	_, _ = rand.Read(random[:]) // it never fails

@@ -16,9 +16,7 @@ type answer struct{ parts mem.BufferSlice }
 
 // appendHead appends a ModelInferResponse without its raw contents.
 func appendHead(dst []byte, r *protocol.InferResponse) []byte {
-	if r.ModelVersion == "" {
-		r.ModelVersion = oip.VersionOf(&protocol.ModelSpec{})
-	}
+	oip.NameVersion(r)
 	dst = appendText(dst, 1, r.ModelName)
 	dst = appendText(dst, 2, r.ModelVersion)
 	dst = appendText(dst, 3, r.ID)

@@ -115,9 +115,7 @@ func (x *exchange) Tensors(outputs []protocol.Tensor) (text []byte) {
 
 // Append implements frontdoor.Exchange.
 func (x *exchange) Append(dst []byte, r *protocol.InferResponse, tensors []byte) []byte {
-	if r.ModelVersion == "" {
-		r.ModelVersion = oip.VersionOf(&protocol.ModelSpec{})
-	}
+	oip.NameVersion(r)
 	before := len(dst)
 	dst = wire.AppendResponseJSON(dst, r, tensors)
 	x.head = len(dst) - before

@@ -38,8 +38,22 @@ func (s *Server) Model(name, version string) (spec protocol.ModelSpec, refusal *
 	return spec, refusal
 }
 
+// ModelNames returns the names of all models, sorted. The error says why there is no front door.
+func (s *Server) ModelNames() (names []string, absent *protocol.Error) {
+	absent = s.Behind(func(d *frontdoor.FrontDoor) { names = d.ModelNames() })
+	slices.Sort(names)
+	return names, absent
+}
+
 // VersionOf is a model's version; one that has none has the version 1 of Triton.
 func VersionOf(spec *protocol.ModelSpec) string { return strconv.Itoa(max(1, spec.Version)) }
+
+// NameVersion has an answer name the version of a model that has none.
+func NameVersion(r *protocol.InferResponse) {
+	if r.ModelVersion == "" {
+		r.ModelVersion = VersionOf(&protocol.ModelSpec{})
+	}
+}
 
 // CheckVersion refuses another version than the model's; "" is any.
 func CheckVersion(spec *protocol.ModelSpec, version string) *protocol.Error {

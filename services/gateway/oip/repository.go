@@ -1,8 +1,6 @@
 package oip
 
 import (
-	"slices"
-
 	"clockwork/pkg/protocol"
 	"clockwork/services/frontdoor"
 )
@@ -23,11 +21,10 @@ const (
 
 // Index lists the models; readyOnly: those that are served now.
 func (s *Server) Index(readyOnly bool) (list []ModelIndex, absent *protocol.Error) {
-	var names []string
-	if absent = s.Behind(func(d *frontdoor.FrontDoor) { names = d.ModelNames() }); absent != nil {
+	names, absent := s.ModelNames()
+	if absent != nil {
 		return nil, absent
 	}
-	slices.Sort(names)
 	list = make([]ModelIndex, 0, len(names))
 	for _, name := range names {
 		spec, gone := s.Model(name, "")

@@ -83,11 +83,10 @@ func (d *Data) allNames(now time.Time) ([]string, *protocol.Error) {
 	if age := now.Sub(d.read); age >= 0 && age < keptFor {
 		return d.names, nil
 	}
-	var names []string
-	if absent := d.oip.Behind(func(door *frontdoor.FrontDoor) { names = door.ModelNames() }); absent != nil {
+	names, absent := d.oip.ModelNames()
+	if absent != nil {
 		return nil, absent
 	}
-	slices.Sort(names)
 	d.names, d.read = names, now
 	return names, nil
 }
