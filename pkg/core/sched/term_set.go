@@ -12,12 +12,15 @@ import (
 // were lost. Other models under a name or a number that is served mean that the store was lost
 // and the stack started again; the term resigns, and the next one serves them.
 func (t *Term) startAgain(state protocol.ClockworkState) {
-	switch {
-	case state.Set < t.set:
+	if state.Set < t.set {
 		return // of before the switch
-	case state.Set > t.set && sameWhereBoth(t.models, state.Models):
-		t.switchSet(state)
-	case !sameModels(t.models, state.Models):
+	}
+	if state.Set > t.set {
+		if added, same := t.added(state.Models); same {
+			t.switchSet(state, added)
+		}
+	}
+	if !sameModels(t.models, state.Models) {
 		t.resign("the stack serves other models now")
 		return
 	}
@@ -32,36 +35,35 @@ func sameModels(a, b []protocol.ModelSpec) bool {
 	return slices.EqualFunc(a, b, func(a, b protocol.ModelSpec) bool { return a.Name == b.Name && a.Digest == b.Digest })
 }
 
-// sameWhereBoth reports whether the models that are in both lists have equal digests; both
-// are ordered by name.
-func sameWhereBoth(a, b []protocol.ModelSpec) bool {
-	for i, j := 0, 0; i < len(a) && j < len(b); {
+// added returns what another set has besides the present models, as what a worker lacks that is
+// not known to hold it; false if a model of both has another digest.
+func (t *Term) added(to []protocol.ModelSpec) (lacks []protocol.Lack, same bool) {
+	served := make(map[string]string, len(t.models))
+	for i := range t.models {
+		served[t.models[i].Name] = t.models[i].Digest
+	}
+	for i := range to {
+		digest, both := served[to[i].Name]
 		switch {
-		case a[i].Name < b[j].Name:
-			i++
-		case a[i].Name > b[j].Name:
-			j++
-		case a[i].Digest != b[j].Digest:
-			return false
-		default:
-			i, j = i+1, j+1
+		case !both:
+			lacks = append(lacks, protocol.Lack{Model: to[i].Name, Code: protocol.UnknownModel})
+		case digest != to[i].Digest:
+			return nil, false
 		}
 	}
-	return true
+	return lacks, true
 }
 
 // switchSet replaces the models. The core is told in the same step what each member serves of
 // the new set: what the state says that it lacks or, for a member that is not in the state,
-// what it lacked and whatever is new.
-func (t *Term) switchSet(state protocol.ClockworkState) {
-	before := t.models
+// what it lacked and whatever is added.
+func (t *Term) switchSet(state protocol.ClockworkState, added []protocol.Lack) {
 	t.set, t.models = state.Set, state.Models
 	t.note(Note{Kind: NoteSetSwitched, Count: len(t.models), Set: t.set})
 	named := make(map[string]*protocol.WorkerState, len(state.Workers))
 	for i := range state.Workers {
 		named[state.Workers[i].ID] = &state.Workers[i]
 	}
-	added := missing(t.models, before)
 	lacks := func(id string, incarnation uint64, before []protocol.Lack) []protocol.Lack {
 		if w := named[id]; w != nil && w.Incarnation == incarnation {
 			return w.Lacks
@@ -84,19 +86,4 @@ func (t *Term) switchSet(state protocol.ClockworkState) {
 	}
 	state.Workers, state.Term = members, 0
 	t.decide(&SetSwitched{State: state})
-}
-
-// missing returns the models of a list that another list has not, as what a worker lacks
-// that is not known to hold them; both are ordered by name.
-func missing(of, from []protocol.ModelSpec) (lacks []protocol.Lack) {
-	has := make(map[string]bool, len(from))
-	for i := range from {
-		has[from[i].Name] = true
-	}
-	for i := range of {
-		if !has[of[i].Name] {
-			lacks = append(lacks, protocol.Lack{Model: of[i].Name, Code: protocol.UnknownModel})
-		}
-	}
-	return lacks
 }

@@ -387,8 +387,10 @@ func (m *Machine) addProfiles(list []protocol.Profile) {
 
 // sorted returns the workers by id.
 func (m *Machine) sorted() []*worker {
-	return slices.SortedFunc(maps.Values(m.workers), func(a, b *worker) int { return cmp.Compare(a.id, b.id) })
+	return slices.SortedFunc(maps.Values(m.workers), byID)
 }
+
+func byID(a, b *worker) int { return cmp.Compare(a.id, b.id) }
 
 func sortedKeys[V any](m map[string]V) []string { return slices.Sorted(maps.Keys(m)) }
 

@@ -68,11 +68,12 @@ func (m *Machine) renewing() bool {
 // unmeasuredWorkers returns the workers that hold models again which were not measured on them,
 // and have nothing else to do, sorted by id.
 func (m *Machine) unmeasuredWorkers() (workers []*worker) {
-	for _, w := range m.sorted() {
+	for _, w := range m.workers { // mostly none, so only these are sorted
 		if w.unmeasured && w.ready() && !w.waiting && !w.busy() && w.retry.task == nil && len(w.retry.left) == 0 {
 			workers = append(workers, w)
 		}
 	}
+	slices.SortFunc(workers, byID)
 	return workers
 }
 
