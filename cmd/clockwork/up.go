@@ -134,11 +134,8 @@ Any NATS client %s may do the same, and without a password. Ctrl-C ends it.
 		command, model, command, protocol.NameOfPath(model), command, who, kept)
 }
 
-// localURL returns the broker's URL for clients on this machine, also if it listens on
-// every address.
+// localURL returns the broker's URL for clients on this machine.
 func localURL(url string) string {
-	for _, any := range []string{"//0.0.0.0:", "//[::]:"} {
-		url = strings.Replace(url, any, "//127.0.0.1:", 1)
-	}
-	return url
+	scheme, address, _ := strings.Cut(url, "//")
+	return scheme + "//" + serve.LocalAddress(address)
 }

@@ -7,6 +7,15 @@ import (
 	"clockwork/cmd/clockwork/cli"
 )
 
+// LocalAddress is an address for clients on this machine, also if it is of a listener on every
+// address.
+func LocalAddress(address string) string {
+	if host, port, err := net.SplitHostPort(address); err == nil && net.ParseIP(host).IsUnspecified() {
+		return net.JoinHostPort("127.0.0.1", port)
+	}
+	return address
+}
+
 // splitAddress reads where a flag has something listen. What cannot be one is found before
 // anything starts; names of ports are none, since not every host knows the same.
 func splitAddress(flag, value string) (host string, port int, err error) {

@@ -113,9 +113,5 @@ func (in Ingress) Address() string { return in.URL + (*in.listener).Addr().Strin
 
 // Local is Address for clients on this machine, also if it listens on every address.
 func (in Ingress) Local() string {
-	at := (*in.listener).Addr().String()
-	if host, port, err := net.SplitHostPort(at); err == nil && net.ParseIP(host).IsUnspecified() {
-		at = net.JoinHostPort("127.0.0.1", port)
-	}
-	return in.URL + at + in.Path
+	return in.URL + LocalAddress((*in.listener).Addr().String()) + in.Path
 }

@@ -40,8 +40,8 @@ func (t *faultInjector) startBeats() {
 	t.each(every, func() { s.schedulers(func(x *scheduler) { x.step(&sched.HeartbeatDue{}) }) })
 	t.each(every, t.frontDoorWatches)
 	t.each(every, func() {
-		s.controller.watches()
-		s.controller.profiler.watches()
+		s.controller.workers.tick()
+		s.controller.profiler.workers.tick()
 	})
 	t.each(every, func() {
 		s.sendCall(nil, t.way.delay(), func() { t.standby.Step(liveness.Heard{ID: standbyID}) })
@@ -76,8 +76,8 @@ func (h *host) beat() {
 		if !s.scheduler.silent() {
 			h.heard = max(h.heard, sent)
 		}
-		s.controller.heard(beat)
-		s.controller.profiler.heard(beat)
+		s.controller.workers.heard(beat)
+		s.controller.profiler.workers.heard(beat)
 		s.schedulers(func(x *scheduler) { x.step(&sched.WorkerBeat{Heartbeat: beat}) })
 	})
 }

@@ -20,7 +20,7 @@ type controller struct {
 	machine  *startup.Machine // nil while it is down
 	term     uint64           // counts starts; operations of an earlier term have no effect
 	alarm    protocol.Time    // when a Tick is due
-	watch    liveness.Watch   // of the workers
+	workers  workerWatch
 	store    store
 	profiler *profiler
 	loads    []load
@@ -62,7 +62,13 @@ func newController(s *world) *controller {
 		models: map[string]protocol.ModelSpec{}, writing: map[uint64][]protocol.ModelSpec{}, profiles: map[string]protocol.Profile{},
 	}}
 	c.profiler = newProfiler(s)
+	c.watchWorkers()
 	return c
+}
+
+// watchWorkers begins to follow the workers, of which it knows none.
+func (c *controller) watchWorkers() {
+	c.workers = workerWatch{report: func(w liveness.Change) { c.step(startup.OfWorker(w)) }}
 }
 
 // bringUp has a stack serve that has been through its startup, with exact profiles. Until it
@@ -95,7 +101,8 @@ func (c *controller) start() {
 	if err != nil {
 		panic(err) // the config is our own
 	}
-	c.machine, c.alarm, c.watch = machine, protocol.Never, liveness.Watch{}
+	c.machine, c.alarm = machine, protocol.Never
+	c.watchWorkers()
 	for _, token := range slices.Sorted(maps.Keys(c.store.writing)) {
 		for _, m := range c.store.writing[token] {
 			c.store.torn = append(c.store.torn, m.Name)
@@ -110,7 +117,7 @@ func (c *controller) start() {
 	})
 	for _, h := range c.world.hosts {
 		if c.atOnce || c.term > 1 && c.world.faults == nil { // with faults, heartbeats arrive anyway
-			c.heard(protocol.Heartbeat{ID: h.ID(), Incarnation: h.Incarnation()})
+			c.workers.heard(protocol.Heartbeat{ID: h.ID(), Incarnation: h.Incarnation()})
 		}
 	}
 	if len(c.loads) > 0 {
@@ -153,21 +160,6 @@ func (c *controller) beat(term uint64, since protocol.Time) {
 		return
 	}
 	c.world.background(protocol.HeartbeatEvery, func() { c.beat(term, since) })
-}
-
-// heard takes a worker's heartbeat.
-func (c *controller) heard(h protocol.Heartbeat) {
-	changes, _ := c.watch.Beat(h)
-	c.reportWorkers(changes)
-}
-
-// watches advances the watch of the workers and reports the lost ones.
-func (c *controller) watches() { c.reportWorkers(c.watch.Tick()) }
-
-func (c *controller) reportWorkers(changes []liveness.Change) {
-	for _, change := range changes {
-		c.step(startup.OfWorker(change))
-	}
 }
 
 // jobs is the offset that this term adds to its job ids in messages.

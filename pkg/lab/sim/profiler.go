@@ -16,8 +16,8 @@ import (
 type profiler struct {
 	world   *world
 	machine *measure.Machine
-	watch   liveness.Watch // of the workers
-	alarm   protocol.Time  // when a Tick is due
+	workers workerWatch
+	alarm   protocol.Time // when a Tick is due
 }
 
 func newProfiler(s *world) *profiler {
@@ -27,14 +27,16 @@ func newProfiler(s *world) *profiler {
 	if err != nil {
 		panic(err) // the config is our own
 	}
-	return &profiler{world: s, machine: machine, alarm: protocol.Never}
+	p := &profiler{world: s, machine: machine, alarm: protocol.Never}
+	p.workers.report = func(w liveness.Change) { p.step(measure.OfWorker(w)) }
+	return p
 }
 
 // begin takes a job of the controller; base distinguishes the jobs of different
 // terms.
 func (p *profiler) begin(job startup.ProfilingJob, base uint64) {
 	for _, w := range job.Workers {
-		p.watch.Expect(protocol.Heartbeat{Service: protocol.Worker, ID: w.ID, Incarnation: w.Incarnation})
+		p.workers.Expect(protocol.Heartbeat{Service: protocol.Worker, ID: w.ID, Incarnation: w.Incarnation})
 	}
 	p.step(measure.JobGiven{Job: protocol.ProfileJob{ID: base + job.Job, Models: job.Models, Workers: job.Workers, Known: job.Known}})
 }
@@ -47,21 +49,6 @@ func (p *profiler) heartbeat(base uint64) protocol.Heartbeat {
 		h.Job -= base
 	}
 	return h
-}
-
-// heard takes a worker's heartbeat.
-func (p *profiler) heard(h protocol.Heartbeat) {
-	changes, _ := p.watch.Beat(h)
-	p.reportWorkers(changes)
-}
-
-// watches advances the watch of the workers and reports the lost ones.
-func (p *profiler) watches() { p.reportWorkers(p.watch.Tick()) }
-
-func (p *profiler) reportWorkers(changes []liveness.Change) {
-	for _, c := range changes {
-		p.step(measure.OfWorker(c))
-	}
 }
 
 // step applies one event to the machine, and the events that follow from it

@@ -70,7 +70,7 @@ func (s *world) startUp() {
 	s.later(0, s.controller.start)
 	for i := range s.hosts {
 		h := s.hosts[i]
-		s.later(time.Duration(i+1)*time.Millisecond, func() { s.controller.heard(protocol.Heartbeat{ID: h.ID(), Incarnation: h.Incarnation()}) })
+		s.later(time.Duration(i+1)*time.Millisecond, func() { s.controller.workers.heard(protocol.Heartbeat{ID: h.ID(), Incarnation: h.Incarnation()}) })
 	}
 	if rate := s.config.Startup.Early; rate > 0 {
 		d := newRNG(s.config.Seed, seedOfEarly)
